@@ -1,0 +1,1 @@
+"""Frozen dataclasses that travel between the layers. They import nothing but each other."""

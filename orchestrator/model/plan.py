@@ -1,0 +1,87 @@
+"""What will be done: everything resolved, nothing left to look up. Two plans of the same inputs are equal.
+
+A plan holds no run id, no time and no path that depends on the run; these are the run's, see ``model.record``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.model.task import DockerMode, IsolationFloor, Limits, NetworkRules, Output, SandboxRules
+
+BackendName = Literal["docker", "local", "memory"]
+Isolation = Literal["container+sandbox", "sandbox"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesPlan:
+    """Uncommitted work that is carried in. ``digest`` covers paths, modes and contents; ``files`` counts them."""
+
+    digest: str
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepoPlan:
+    """The repository at one commit.
+
+    ``location`` is an absolute path or a URL without user or password. ``commit`` is None for a repository without
+    commits. ``branch`` is the branch that HEAD of the clone names (None: detached). ``mirror`` is the key of the mirror
+    cache. ``name`` is the last part of the path inside: ``/workspaces/<name>``.
+    """
+
+    kind: Literal["path", "url"]
+    location: str
+    ref: str | None
+    commit: str | None
+    branch: str | None
+    mirror: str
+    name: str
+    changes: ChangesPlan | None
+    submodules: bool
+    lfs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """An image pinned by id. ``env`` is the image's own environment as (name, value)."""
+
+    reference: str
+    id: str
+    env: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlan:
+    """The command that runs, in the environment, as the agent."""
+
+    profile: str
+    argv: tuple[str, ...]
+    prompt: str | None
+    tty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    schema: Literal["aienv.plan/1"]
+    task: str
+    repo: RepoPlan
+    agent: AgentPlan
+    backend: BackendName
+    isolation: Isolation
+    image: ImagePlan | None
+    uid: int
+    gid: int
+    workspace: str
+    docker: DockerMode
+    network: NetworkRules
+    secrets: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    limits: Limits
+    unlimited: tuple[str, ...]
+    sandbox: SandboxRules
+    seccomp: str
+    checks: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    output: Output
+    keep: bool
+    require_isolation: IsolationFloor

@@ -1,0 +1,87 @@
+"""What was asked: a task, after all layers of configuration have been merged."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+BackendChoice = Literal["auto", "docker", "local"]
+DockerMode = Literal["auto", "none", "readonly", "guarded", "full"]
+NetworkMode = Literal["none", "allowlist", "learn", "open"]
+EnvironmentKind = Literal["auto", "image", "template", "devcontainer"]
+IsolationFloor = Literal["any", "sandbox", "container"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use. ``disk_bytes`` covers the workspace; ``timeout_s`` the agent's wall time.
+
+    ``grace_s`` lies between TERM and KILL: agents flush their transcript on TERM.
+    """
+
+    cpus: float
+    memory_bytes: int
+    pids: int
+    disk_bytes: int
+    open_files: int
+    timeout_s: float
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentChoice:
+    """Where the task wants to run: ``image`` by reference, ``template`` by name, ``devcontainer`` by path or ``auto``."""
+
+    kind: EnvironmentKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRules:
+    mode: NetworkMode
+    presets: tuple[str, ...]
+    allow: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRules:
+    """``mask``: glob patterns of workspace files that are hidden; ``unmask``: exceptions; ``expose``: host folders, read-only."""
+
+    mask: tuple[str, ...]
+    unmask: tuple[str, ...]
+    expose: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """``branch``: wished branch name, or None for ``aienv/<task>-<id>``; ``push``: also to the remote."""
+
+    branch: str | None
+    push: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task with every default filled in. ``env`` is a sorted list of (name, value)."""
+
+    name: str
+    repo: str | None
+    ref: str | None
+    agent: str
+    prompt: str | None
+    command: tuple[str, ...]
+    backend: BackendChoice
+    environment: EnvironmentChoice
+    docker: DockerMode
+    network: NetworkRules
+    secrets: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    limits: Limits
+    sandbox: SandboxRules
+    checks: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    output: Output
+    with_changes: bool
+    submodules: bool
+    lfs: bool
+    keep: bool
+    tty: bool
+    require_isolation: IsolationFloor
