@@ -1,0 +1,314 @@
+"""Our end of the launcher's socket: start commands, receive their output, stop them.
+
+One thread reads the socket and hands what comes to the sink of each process. A sink may block (a slow terminal); then
+the launcher blocks, then the agent: nothing is dropped and nothing piles up in memory.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.errors import EnvironmentFailed
+from orchestrator.launcher.command import EMPTY_FILE, LAUNCHER_SOCKET
+from orchestrator.model.codec import from_plain
+from orchestrator.sandbox.argv import Option, PlaceFacts, RootEntry
+
+_FRAME = struct.Struct(">IBI")
+_MESSAGE, _STDOUT, _STDERR = 0, 1, 2
+_CHUNK = 65536
+_MAX_MESSAGE = 16 << 20
+_POLL_S = 0.25
+
+
+class Sink(Protocol):
+    """Receives a process's output, in order, from one thread."""
+
+    def stdout(self, data: bytes) -> None: ...
+
+    def stderr(self, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One command. ``rlimits`` by their resource names; ``tty``: give it a terminal of this size."""
+
+    options: tuple[Option, ...]
+    data: Mapping[str, bytes]
+    argv: tuple[str, ...]
+    stdin: bool
+    tty: TerminalSize | None
+    rlimits: Mapping[str, int]
+
+    def as_message(self) -> dict[str, object]:
+        return {
+            "op": "run",
+            "options": [word if isinstance(word, str) else {"fd": word[1]} for word in self.options],
+            "data": {name: base64.b64encode(data).decode() for name, data in self.data.items()},
+            "argv": list(self.argv),
+            "stdin": "pipe" if self.stdin else "null",
+            "tty": {"rows": self.tty.rows, "columns": self.tty.columns} if self.tty else None,
+            "rlimits": dict(self.rlimits),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: ``code`` as a shell shows it. ``lost``: the launcher went away first. ``failure``: it never ran."""
+
+    code: int | None
+    lost: bool
+    failure: str | None
+
+
+class Process:
+    """A command that was started. Thread-safe."""
+
+    def __init__(self, client: "LauncherClient", number: int, sink: Sink) -> None:
+        self._client = client
+        self._number = number
+        self.sink = sink
+        self.pid: int | None = None
+        self._ended: Ended | None = None
+        self._event = threading.Event()
+        self._started = threading.Event()
+
+    def wait(self, timeout_s: float | None) -> Ended | None:
+        """The end, or None when it has not come within ``timeout_s``."""
+        self._event.wait(timeout_s)
+        return self._ended
+
+    def wait_started(self, timeout_s: float) -> bool:
+        """Until the sandbox exists (or the attempt has failed)."""
+        return self._started.wait(timeout_s)
+
+    def stop(self, grace_s: float) -> None:
+        """TERM now; KILL of the whole tree after ``grace_s`` seconds."""
+        self._client.message(self._number, op="stop", grace_s=grace_s)
+
+    def kill(self) -> None:
+        self._client.message(self._number, op="kill")
+
+    def signal(self, number: int) -> None:
+        self._client.message(self._number, op="signal", signal=number)
+
+    def resize(self, size: TerminalSize) -> None:
+        self._client.message(self._number, op="resize", rows=size.rows, columns=size.columns)
+
+    def write(self, data: bytes) -> None:
+        """To its standard input; an empty ``data`` closes it."""
+        if data:
+            self._client.send(_STDOUT, self._number, data)
+        else:
+            self._client.message(self._number, op="eof")
+
+    def mark_started(self, pid: int) -> None:
+        self.pid = pid
+        self._started.set()
+
+    def end(self, ended: Ended) -> None:
+        if self._ended is None:
+            self._ended = ended
+            self._started.set()
+            self._event.set()
+
+
+class LauncherClient:
+    """One connection to one launcher. ``facts`` is what it found at the place, ``pid`` its own pid there."""
+
+    def __init__(self, sock: socket.socket, facts: PlaceFacts, pid: int, rest: bytes = b"") -> None:
+        self.facts = facts
+        self.pid = pid
+        self._sock = sock
+        self._buffer = bytearray(rest)
+        self._lock = threading.Lock()
+        self._processes: dict[int, Process] = {}
+        self._next = 1
+        self.lost = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="launcher-reader", daemon=True)
+        self._reader.start()
+
+    def run(self, request: RunRequest, sink: Sink) -> Process:
+        """Start one command; its output goes to ``sink`` from another thread."""
+        with self._lock:
+            process = Process(self, self._next, sink)
+            self._processes[self._next] = process
+            self._next += 1
+        self.message(process._number, **request.as_message())
+        if self.lost.is_set():
+            process.end(Ended(None, lost=True, failure=None))
+        return process
+
+    def close(self) -> None:
+        """End the launcher and everything it started."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._reader.join(5.0)
+        self._sock.close()
+
+    def message(self, number: int, **members: object) -> None:
+        self.send(_MESSAGE, number, json.dumps(members).encode())
+
+    def send(self, kind: int, number: int, payload: bytes) -> None:
+        # A launcher that is gone is noticed by the reader, which ends every process as lost.
+        with contextlib.suppress(OSError), self._lock:
+            self._sock.sendall(_FRAME.pack(len(payload), kind, number) + payload)
+
+    def _read(self) -> None:
+        try:
+            while (frame := _next_frame(self._sock, self._buffer)) is not None:
+                self._dispatch(*frame)
+        except (OSError, ValueError):
+            pass
+        finally:
+            self.lost.set()
+            for process in list(self._processes.values()):
+                process.end(Ended(None, lost=True, failure=None))
+
+    def _dispatch(self, kind: int, number: int, payload: bytes) -> None:
+        process = self._processes.get(number)
+        if process is None:
+            return
+        if kind == _STDOUT:
+            process.sink.stdout(payload)
+        elif kind == _STDERR:
+            process.sink.stderr(payload)
+        else:
+            self._event(process, number, json.loads(payload))
+
+    def _event(self, process: Process, number: int, event: dict[str, Any]) -> None:
+        if event["ev"] == "started":
+            process.mark_started(int(event["pid"]))
+        elif event["ev"] == "exit":
+            self._processes.pop(number, None)
+            process.end(Ended(int(event["code"]), lost=False, failure=None))
+        elif event["ev"] == "failed":
+            self._processes.pop(number, None)
+            process.end(Ended(None, lost=False, failure=str(event["message"])))
+
+
+class Listener:
+    """Waits for the launcher of a container on a socket in the control folder. Accepts one connection only."""
+
+    def __init__(self, control: Path) -> None:
+        self._folder = os.open(control, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Through the descriptor: the path of a socket may have 107 bytes at most, a run folder may have more.
+        self._path = f"/proc/self/fd/{self._folder}/{LAUNCHER_SOCKET}"
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._sock.bind(self._path)
+        self._sock.listen(1)
+
+    def chown(self, uid: int, gid: int) -> None:
+        """Let the launcher's user connect."""
+        os.chmod(self._path, 0o600)
+        if os.geteuid() == 0:
+            os.chown(self._path, uid, gid)
+
+    def accept(self, deadline_s: float, alive: Callable[[], str | None]) -> LauncherClient:
+        """Wait for the launcher. ``alive`` returns None while the place lives, else why it is gone.
+
+        Raises:
+            EnvironmentFailed: the place died, the launcher reported a failure, or the deadline passed.
+        """
+        end = time.monotonic() + deadline_s
+        try:
+            while True:
+                self._sock.settimeout(_POLL_S)
+                try:
+                    connection, _ = self._sock.accept()
+                except TimeoutError:
+                    if (cause := alive()) is not None:
+                        raise EnvironmentFailed(f"the environment ended before its launcher answered: {cause}") from None
+                    if time.monotonic() >= end:
+                        raise EnvironmentFailed(f"the launcher did not answer within {deadline_s:.0f} s") from None
+                    continue
+                return greet(connection, max(1.0, end - time.monotonic()))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._sock.close()
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+
+def listen(control: Path, uid: int, gid: int) -> Listener:
+    """Open the control folder's socket for a launcher that runs as ``uid``, and put the empty file for masks there."""
+    empty = control / EMPTY_FILE
+    empty.touch(mode=0o444)
+    listener = Listener(control)
+    listener.chown(uid, gid)
+    return listener
+
+
+def greet(sock: socket.socket, deadline_s: float) -> LauncherClient:
+    """Read the launcher's first message.
+
+    Raises:
+        EnvironmentFailed: it reports a failure, says nothing in time, or goes away.
+    """
+    sock.settimeout(deadline_s)
+    buffer = bytearray()
+    try:
+        frame = _next_frame(sock, buffer)
+    except (OSError, ValueError) as problem:
+        raise EnvironmentFailed(f"the launcher did not introduce itself: {problem}") from problem
+    if frame is None:
+        raise EnvironmentFailed("the launcher ended before it introduced itself")
+    hello = json.loads(frame[2])
+    if hello.get("ev") != "hello":
+        raise EnvironmentFailed(str(hello.get("message", "the launcher failed")))
+    sock.settimeout(None)
+    return LauncherClient(sock, _facts(hello["facts"]), int(hello["pid"]), bytes(buffer))
+
+
+def _facts(plain: dict[str, Any]) -> PlaceFacts:
+    return PlaceFacts(
+        container=bool(plain["container"]),
+        root=tuple(from_plain(RootEntry, entry) for entry in plain["root"]),
+        etc=tuple(from_plain(RootEntry, entry) for entry in plain["etc"]),
+        proc=tuple(plain["proc"]),
+        sources=dict(plain["sources"]),
+        visible=tuple((source, path) for source, path in plain["visible"]),
+        python=plain["python"],
+        git=plain["git"],
+        uid=int(plain["uid"]),
+        gid=int(plain["gid"]),
+        machine=plain["machine"],
+    )
+
+
+def _next_frame(sock: socket.socket, buffer: bytearray) -> tuple[int, int, bytes] | None:
+    """The next frame; None at the end of the stream. ``buffer`` keeps what came too early."""
+    while True:
+        if len(buffer) >= _FRAME.size:
+            length, kind, number = _FRAME.unpack_from(buffer)
+            if length > _MAX_MESSAGE:
+                raise ValueError(f"frame of {length} bytes")
+            if len(buffer) >= _FRAME.size + length:
+                payload = bytes(buffer[_FRAME.size : _FRAME.size + length])
+                del buffer[: _FRAME.size + length]
+                return kind, number, payload
+        data = sock.recv(_CHUNK)
+        if not data:
+            return None
+        buffer += data

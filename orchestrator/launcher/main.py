@@ -1,0 +1,579 @@
+"""The launcher: starts each command under bubblewrap, outside of it, at the place (a container or the host).
+
+    python3 -I -S launcher.py CONFIG-JSON
+
+One file, standard library only: in a container it runs from the toolbox, where nothing else of ours exists. It speaks
+frames over one stream socket: ``>IBI`` (payload length, type, process id) and a payload. Type 0 is a JSON message, 1 is
+standard output (or input, towards us), 2 is standard error. When the connection ends, every process it started ends.
+
+It is single-threaded: one selector over the socket, the pipes of the processes, and their timers.
+"""
+
+import base64
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import platform
+import resource
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from typing import Any
+
+FRAME = struct.Struct(">IBI")
+MESSAGE, STDOUT, STDERR = 0, 1, 2
+CHUNK = 65536
+ORPHAN_GRACE_S = 1.0  # the owner is gone: a short TERM, so that files are closed, then KILL
+DRAIN_S = 2.0  # after the end of a process its pipes end too; a descriptor held elsewhere must not hang us
+STAGE = "/mnt"
+CLONE_NEWNS, MS_RDONLY, MS_REC, MS_SLAVE, MS_BIND = 0x00020000, 1, 0x4000, 1 << 19, 0x1000
+PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
+
+# Runs inside the sandbox when a terminal is wanted: makes it the controlling one, which --new-session took away.
+TTY_SHIM = "import fcntl,os,sys,termios\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\nos.execvp(sys.argv[1],sys.argv[1:])"
+
+
+class Wire:
+    """The socket, read without blocking and written with back-pressure."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._buffer = bytearray()
+
+    def send(self, kind: int, process: int, payload: bytes) -> None:
+        self.sock.sendall(FRAME.pack(len(payload), kind, process) + payload)
+
+    def message(self, process: int, **members: object) -> None:
+        self.send(MESSAGE, process, json.dumps(members).encode())
+
+    def receive(self) -> list[tuple[int, int, bytes]] | None:
+        """The frames that one read completes; None at the end of the stream."""
+        data = self.sock.recv(CHUNK)
+        if not data:
+            return None
+        self._buffer += data
+        frames = []
+        while len(self._buffer) >= FRAME.size:
+            length, kind, process = FRAME.unpack_from(self._buffer)
+            if len(self._buffer) < FRAME.size + length:
+                break
+            frames.append((kind, process, bytes(self._buffer[FRAME.size : FRAME.size + length])))
+            del self._buffer[: FRAME.size + length]
+        return frames
+
+
+class Process:
+    """One command under bubblewrap."""
+
+    def __init__(self, number: int, child: "subprocess.Popen[bytes]", init_pid: int) -> None:
+        self.number = number
+        self.child = child
+        self.init_pid = init_pid  # the sandbox's pid 1, in our numbering
+        self.outputs: dict[int, int] = {}  # descriptor -> frame type
+        self.stdin: int | None = None
+        self.pending = bytearray()
+        self.stdin_closing = False
+        self.kill_at: float | None = None
+        self.ended_at: float | None = None
+        self.first_error = b""
+        self.wrote = False
+        self.tty = False
+
+    def signal_agent(self, number: int) -> None:
+        """To the command and its process group; its descendants elsewhere follow at the end of the namespace."""
+        for pid in _children(self.init_pid) or []:
+            _kill(pid, number, group=True)
+
+    def kill(self) -> None:
+        """Everything in the sandbox: its pid 1 takes the whole namespace along."""
+        _kill(self.init_pid, signal.SIGKILL)
+        _kill(self.child.pid, signal.SIGKILL)
+
+    def stop(self, grace_s: float) -> None:
+        self.signal_agent(signal.SIGTERM)
+        self.kill_at = min(self.kill_at or float("inf"), time.monotonic() + grace_s)
+
+
+class Launcher:
+    def __init__(self, config: dict[str, Any], wire: Wire) -> None:
+        self.config = config
+        self.wire = wire
+        self.selector = selectors.DefaultSelector()
+        self.processes: dict[int, Process] = {}
+        self.orphaned = False
+
+    def serve(self) -> None:
+        """Until the owner is gone and every process has ended."""
+        self.selector.register(self.wire.sock, selectors.EVENT_READ, None)
+        wakeup, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self.lose_owner())
+        self.selector.register(wakeup, selectors.EVENT_READ, "wakeup")
+        while self.processes or not self.orphaned:
+            for key, _ in self.selector.select(self.next_timer()):
+                self.handle(key)
+            self.check_timers()
+
+    def handle(self, key: selectors.SelectorKey) -> None:
+        if key.data is None:
+            self.read_wire()
+        elif key.data == "wakeup":
+            os.read(key.fd, CHUNK)
+            self.reap()
+        elif key.data[0] == "in":
+            self.write_stdin(key.data[1])
+        else:
+            self.copy_output(key.data[1], key.fd)
+
+    def read_wire(self) -> None:
+        try:
+            frames = self.wire.receive()
+        except OSError:
+            frames = None
+        if frames is None:
+            self.lose_owner()
+            return
+        for kind, number, payload in frames:
+            if kind == STDOUT:
+                self.feed(number, payload)
+            else:
+                self.obey(number, json.loads(payload))
+
+    def lose_owner(self) -> None:
+        if not self.orphaned:
+            self.orphaned = True
+            self.selector.unregister(self.wire.sock)
+        for process in self.processes.values():
+            process.stop(ORPHAN_GRACE_S)
+
+    def obey(self, number: int, message: dict[str, Any]) -> None:
+        operation = message["op"]
+        if operation == "run":
+            self.run(number, message)
+            return
+        process = self.processes.get(number)
+        if process is None:
+            return  # it ended while the request was on its way
+        if operation == "stop":
+            process.stop(float(message["grace_s"]))
+        elif operation == "kill":
+            process.kill()
+        elif operation == "signal":
+            process.signal_agent(int(message["signal"]))
+        elif operation == "resize" and process.stdin is not None:
+            _resize(process.stdin, message)
+            process.signal_agent(signal.SIGWINCH)
+        elif operation == "eof":
+            process.stdin_closing = True
+            self.write_stdin(process)
+
+    # --- starting -----------------------------------------------------------------------------------------------------
+
+    def run(self, number: int, message: dict[str, Any]) -> None:
+        try:
+            self.start(number, message)
+        except (OSError, ValueError, subprocess.SubprocessError) as problem:
+            self.wire.message(number, ev="failed", message=f"the sandbox could not be started: {problem}")
+
+    def start(self, number: int, message: dict[str, Any]) -> None:
+        descriptors = {name: _memory(name, base64.b64decode(data)) for name, data in message["data"].items()}
+        status_read, status_write = os.pipe2(os.O_CLOEXEC)
+        block_read, block_write = os.pipe2(os.O_CLOEXEC)
+        options = [str(descriptors[word["fd"]]) if isinstance(word, dict) else word for word in message["options"]]
+        options += ["--json-status-fd", str(status_write), "--block-fd", str(block_read)]
+        # In a descriptor, not in the process list: values of --setenv are nobody else's business.
+        arguments = _memory("args", b"".join(os.fsencode(word) + b"\0" for word in options))
+        command = [self.config["bwrap"], "--args", str(arguments), "--", *self.command(message)]
+        streams, ours = self.open_streams(message)
+        try:
+            child = subprocess.Popen(  # noqa: S603
+                command,
+                env=self.config["bwrap_env"],  # pid 1 of the sandbox shows it: nothing of ours may be in it
+                pass_fds=(*descriptors.values(), arguments, status_write, block_read),
+                start_new_session=True,
+                cwd="/",
+                **streams,
+            )
+        finally:
+            for descriptor in {*descriptors.values(), arguments, status_write, block_read}:
+                os.close(descriptor)
+            for stream in {value for value in streams.values() if isinstance(value, int) and value >= 0}:
+                os.close(stream)
+        init_pid = _init_pid(status_read)
+        os.close(status_read)
+        if init_pid:
+            _limit(init_pid, message["rlimits"])
+        os.close(block_write)
+        self.register(number, child, init_pid or child.pid, ours, message)
+
+    def command(self, message: dict[str, Any]) -> list[str]:
+        argv: list[str] = message["argv"]
+        return [self.config["tools"]["python"], "-I", "-S", "-c", TTY_SHIM, *argv] if message["tty"] else argv
+
+    def open_streams(self, message: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+        """(what the child gets, what we keep)."""
+        if message["tty"]:
+            master, slave = os.openpty()
+            _resize(master, message["tty"])
+            return {"stdin": slave, "stdout": slave, "stderr": slave}, {"terminal": master}
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        ours = {"out": out_read, "err": err_read}
+        if message["stdin"] != "pipe":
+            return {"stdin": subprocess.DEVNULL, "stdout": out_write, "stderr": err_write}, ours
+        in_read, in_write = os.pipe2(os.O_CLOEXEC)
+        return {"stdin": in_read, "stdout": out_write, "stderr": err_write}, {**ours, "in": in_write}
+
+    def register(
+        self, number: int, child: "subprocess.Popen[bytes]", init_pid: int, ours: dict[str, int], message: dict[str, Any]
+    ) -> None:
+        process = Process(number, child, init_pid)
+        process.tty = bool(message["tty"])
+        for name, descriptor in ours.items():
+            os.set_blocking(descriptor, False)
+            if name in ("in", "terminal"):
+                process.stdin = descriptor
+            if name != "in":
+                process.outputs[descriptor] = STDERR if name == "err" else STDOUT
+                self.selector.register(descriptor, selectors.EVENT_READ, ("out", process))
+        self.processes[number] = process
+        self.wire.message(number, ev="started", pid=init_pid)
+        self.reap()
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    def feed(self, number: int, payload: bytes) -> None:
+        process = self.processes.get(number)
+        if process is not None and process.stdin is not None:
+            process.pending += payload
+            self.write_stdin(process)
+
+    def write_stdin(self, process: Process) -> None:
+        if process.stdin is None:
+            return
+        try:
+            while process.pending:
+                del process.pending[: os.write(process.stdin, process.pending[:CHUNK])]
+        except BlockingIOError:
+            self.want_write(process, True)
+            return
+        except OSError:
+            process.pending.clear()
+            process.stdin_closing = True
+        self.want_write(process, False)
+        if process.stdin_closing and not process.tty:
+            os.close(process.stdin)
+            process.stdin = None
+
+    def want_write(self, process: Process, wanted: bool) -> None:
+        descriptor = process.stdin
+        if descriptor is None:
+            return
+        if process.tty:
+            self.selector.modify(descriptor, selectors.EVENT_READ, ("out", process))  # a slow reader is retried on its output
+            return
+        registered = descriptor in self.selector.get_map()
+        if wanted and not registered:
+            self.selector.register(descriptor, selectors.EVENT_WRITE, ("in", process))
+        elif not wanted and registered:
+            self.selector.unregister(descriptor)
+
+    def copy_output(self, process: Process, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as problem:
+            if problem.errno != errno.EIO:  # a terminal whose last user is gone
+                raise
+            data = b""
+        if not data:
+            self.close_output(process, descriptor)
+            return
+        kind = process.outputs[descriptor]
+        self.note(process, kind, data)
+        self.emit(kind, process.number, data)
+        if process.tty and process.pending:
+            self.write_stdin(process)
+
+    def note(self, process: Process, kind: int, data: bytes) -> None:
+        """Keep the start of the error output: bubblewrap's own complaint is told apart by it."""
+        if kind == STDERR and len(process.first_error) < 2048:
+            process.first_error += data[:2048]
+        process.wrote = process.wrote or kind == STDOUT
+
+    def emit(self, kind: int, number: int, payload: bytes) -> None:
+        if self.orphaned:
+            return
+        try:
+            self.wire.send(kind, number, payload)
+        except OSError:
+            self.lose_owner()
+
+    def close_output(self, process: Process, descriptor: int) -> None:
+        self.selector.unregister(descriptor)
+        process.outputs.pop(descriptor, None)
+        os.close(descriptor)
+        if descriptor == process.stdin:
+            process.stdin = None
+        self.finish(process)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        for process in list(self.processes.values()):
+            if process.ended_at is None and process.child.poll() is not None:
+                process.ended_at = time.monotonic()
+                self.finish(process)
+        known = {process.child.pid for process in self.processes.values() if process.ended_at is None}
+        _reap_strangers(known)
+
+    def finish(self, process: Process) -> None:
+        """Report the end once the process is gone and its output is drained."""
+        if process.ended_at is None or (process.outputs and time.monotonic() - process.ended_at < DRAIN_S):
+            return
+        for descriptor in list(process.outputs):
+            self.selector.unregister(descriptor)
+            os.close(descriptor)
+            process.outputs.pop(descriptor)
+            if descriptor == process.stdin:
+                process.stdin = None
+        if process.stdin is not None:
+            self.want_write(process, False)
+            os.close(process.stdin)
+            process.stdin = None
+        if self.processes.pop(process.number, None) is not None and not self.orphaned:
+            self.report_end(process)
+
+    def report_end(self, process: Process) -> None:
+        code = process.child.returncode
+        complaint = process.first_error.decode("utf-8", "replace").strip()
+        ours = code == 1 and not process.wrote and complaint.startswith("bwrap: ") and "\n" not in complaint
+        try:
+            if ours and complaint.startswith("bwrap: execvp "):
+                missing = complaint.endswith("No such file or directory")
+                self.wire.message(process.number, ev="exit", code=127 if missing else 126)
+            elif ours:
+                self.wire.message(process.number, ev="failed", message=complaint)
+            else:
+                self.wire.message(process.number, ev="exit", code=128 - code if code < 0 else code)
+        except OSError:
+            self.lose_owner()
+
+    def next_timer(self) -> float | None:
+        moments = [process.kill_at for process in self.processes.values() if process.kill_at is not None]
+        moments += [process.ended_at + DRAIN_S for process in self.processes.values() if process.ended_at is not None]
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def check_timers(self) -> None:
+        now = time.monotonic()
+        for process in list(self.processes.values()):
+            if process.kill_at is not None and now >= process.kill_at:
+                process.kill_at = None
+                process.kill()
+            if process.ended_at is not None:
+                self.finish(process)
+
+
+# --- the operating system ---------------------------------------------------------------------------------------------
+
+
+def _memory(name: str, data: bytes) -> int:
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _init_pid(status: int) -> int | None:
+    """The pid of the sandbox's pid 1, from bubblewrap's first status document; None when it failed before."""
+    line = b""
+    while not line.endswith(b"\n"):
+        data = os.read(status, 1)
+        if not data:
+            return None
+        line += data
+    pid: int = json.loads(line)["child-pid"]
+    return pid
+
+
+def _limit(pid: int, limits: dict[str, int]) -> None:
+    """Limits for the sandbox alone: set from outside, since bubblewrap's own user namespace counts them apart."""
+    for name, value in limits.items():
+        kind = getattr(resource, name)
+        try:
+            resource.prlimit(pid, kind, (value, value))
+        except (PermissionError, ValueError):
+            hard = resource.prlimit(pid, kind)[1]
+            resource.prlimit(pid, kind, (hard, hard) if hard != resource.RLIM_INFINITY and hard < value else (value, value))
+        except ProcessLookupError:
+            return
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return _children_by_scan(pid)
+    except (OSError, ValueError):
+        return []
+
+
+def _children_by_scan(parent: int) -> list[int]:
+    """For kernels without ``children`` files."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    if int(file.read().rpartition(")")[2].split()[1]) == parent:
+                        found.append(int(name))
+            except (OSError, ValueError):
+                continue
+    return found
+
+
+def _kill(pid: int, number: int, group: bool = False) -> None:
+    try:
+        (os.killpg if group else os.kill)(pid, number)
+    except ProcessLookupError:
+        if group:
+            _kill(pid, number)
+    except PermissionError:
+        pass
+
+
+def _reap_strangers(known: set[int]) -> None:
+    """As pid 1 or subreaper we inherit orphans; those of ``subprocess`` are its own to reap."""
+    while True:
+        try:
+            info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if info is None or info.si_pid in known:
+            return
+        os.waitpid(info.si_pid, os.WNOHANG)
+
+
+def _resize(terminal: int, size: dict[str, int]) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size["rows"], size["columns"], 0, 0))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def stage(sources: dict[str, str]) -> dict[str, str]:
+    """Make every source reachable for an unprivileged user, in a mount namespace of our own.
+
+    Root's folders are closed to the user that we become. Nothing remains: the namespace ends with us.
+    """
+    libc = _libc()
+    handles = {name: os.open(path, os.O_PATH | os.O_CLOEXEC) for name, path in sources.items()}
+    _check(libc.unshare(CLONE_NEWNS), "unshare")
+    _check(libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None), "mount /")
+    # Bound to descriptors of the old namespace it would be refused: look the paths up again, in ours, and compare.
+    staged = {}
+    targets = {name: f"{STAGE}/{index}" for index, name in enumerate(sources)}
+    inner = {name: os.open(path, os.O_PATH | os.O_CLOEXEC) for name, path in sources.items()}
+    for name, handle in inner.items():
+        if os.path.samestat(os.fstat(handle), os.fstat(handles[name])):
+            continue
+        raise OSError(errno.ESTALE, f"{sources[name]} changed while it was mounted")
+    _check(libc.mount(b"aienv", STAGE.encode(), b"tmpfs", 0, b"mode=0755,size=64k"), "mount tmpfs")
+    for name, target in targets.items():
+        if os.path.isdir(f"/proc/self/fd/{inner[name]}"):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+        _check(libc.mount(f"/proc/self/fd/{inner[name]}".encode(), target.encode(), None, MS_BIND | MS_REC, None), f"bind {target}")
+        staged[name] = target
+    for handle in (*handles.values(), *inner.values()):
+        os.close(handle)
+    return staged
+
+
+def become(uid: int, gid: int) -> None:
+    """Give root up for good: bubblewrap started by the real uid 0 keeps kernel uid 0, which opens sysctl files."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
+        raise OSError(errno.EPERM, "root privileges could not be given up")
+
+
+def _entries(folder: str) -> list[dict[str, str]]:
+    entries = []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.islink(path):
+            entries.append({"name": name, "kind": "link", "target": os.readlink(path)})
+        elif os.access(path, os.R_OK):
+            entries.append({"name": name, "kind": "dir" if os.path.isdir(path) else "file", "target": ""})
+    return entries
+
+
+def facts(config: dict[str, Any], sources: dict[str, str]) -> dict[str, object]:
+    return {
+        "container": config["container"],
+        "root": _entries("/"),
+        "etc": _entries("/etc"),
+        "proc": [name for name in ("keys", "timer_list") if os.path.exists(f"/proc/{name}")],
+        "sources": sources,
+        "visible": [[sources[name], path] for name, path in config["visible"]],
+        "python": config["tools"]["python"],
+        "git": config["tools"]["git"],
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "machine": platform.machine(),
+    }
+
+
+def main() -> int:
+    config = json.loads(sys.argv[1])
+    os.umask(0o022)
+    if config["connect"] is not None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.connect(config["connect"])
+    else:
+        sock = socket.socket(fileno=config["fd"])
+    wire = Wire(sock)
+    try:
+        sources = stage(config["sources"]) if config["become"] else config["sources"]
+        if config["become"]:
+            become(*config["become"])
+        libc = _libc()
+        _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        wire.message(0, ev="hello", version=1, pid=os.getpid(), facts=facts(config, sources))
+    except OSError as problem:
+        wire.message(0, ev="failed", message=f"the launcher could not prepare the place: {problem}")
+        return 1
+    Launcher(config, wire).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

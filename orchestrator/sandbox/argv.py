@@ -1,0 +1,192 @@
+"""Bubblewrap's options for one command: one literal per place, read from top to bottom.
+
+Later mounts cover earlier ones, so the order carries the meaning. The builder is pure: what exists at the place comes
+in as ``PlaceFacts``, which the launcher reports.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+HOME = "/home/agent"
+OBJECTS = "/run/aienv/objects"
+OUTBOX = "/run/aienv/outbox"
+HARVEST_PROGRAM = "/run/aienv/harvest.py"
+BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What a program needs from /etc on a host; never the whole folder, which holds the host's names and keys.
+HOST_ETC = (
+    "alternatives", "ca-certificates", "ca-certificates.conf", "debian_version", "java-17-openjdk", "ld.so.cache", "ld.so.conf",
+    "ld.so.conf.d", "localtime", "magic", "mime.types", "nsswitch.conf", "os-release", "pki", "profile", "protocols", "python3",
+    "python3.11", "python3.12", "python3.13", "services", "ssl", "timezone",
+)  # fmt: skip
+HOST_ROOTS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr", "nix")
+# In a container the image's own root is what the task asked for; these are made fresh or are ours.
+IMAGE_FRESH = ("dev", "proc", "sys", "tmp", "run", "home", "workspaces", ".dockerenv")
+PROC_MASKS = ("keys", "timer_list")
+
+Option = str | tuple[Literal["fd"], str]  # ("fd", NAME): the launcher puts the number of a descriptor that holds data NAME
+
+
+@dataclass(frozen=True, slots=True)
+class RootEntry:
+    """One name directly below ``/`` (or ``/etc``): a folder, a file, or a link to ``target``."""
+
+    name: str
+    kind: Literal["dir", "file", "link"]
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """What the launcher found at the place, before any command runs.
+
+    ``sources``: where the named folders are for the launcher (workspace, objects/NAME, outbox, empty, python, harvest).
+    ``python``, ``git``: programs for the harvest. ``visible``: extra read-only folders as (source, path inside).
+    """
+
+    container: bool
+    root: tuple[RootEntry, ...]
+    etc: tuple[RootEntry, ...]
+    proc: tuple[str, ...]
+    sources: Mapping[str, str]
+    visible: tuple[tuple[str, str], ...]
+    python: str
+    git: str
+    uid: int
+    gid: int
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What one command gets. ``git_dirs`` and ``masks`` are paths below the workspace.
+
+    ``tmpfs_bytes`` is the size of each of /tmp, /home/agent, /run and /dev/shm.
+    """
+
+    purpose: Literal["agent", "harvest"]
+    workspace: str
+    git_dirs: tuple[str, ...]
+    masks: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    tmpfs_bytes: int
+    chdir: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxArguments:
+    """Options for bubblewrap, and the data that its descriptors must hold."""
+
+    options: tuple[Option, ...]
+    data: Mapping[str, bytes]
+
+
+def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: bytes) -> SandboxArguments:
+    """All options up to the command."""
+    writable = confinement.purpose == "agent"
+    size = str(confinement.tmpfs_bytes)
+    workspace = place.sources["workspace"]
+    inside = confinement.workspace
+    options: tuple[Option, ...] = (
+        *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
+        # In a container the engine already gave a network of its own, and its filter forbids a cgroup namespace and sethostname.
+        *(() if place.container else ("--unshare-net", "--unshare-cgroup-try", "--hostname", "aienv")),
+        *("--uid", str(place.uid), "--gid", str(place.gid)),
+        *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--disable-userns"),
+        *("--clearenv", *_setenv(confinement.env)),
+        *(_image_root(place) if place.container else _host_root(place)),
+        *_files(place),
+        *("--proc", "/proc", *_each(PROC_MASKS, place.proc)),
+        *("--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm"),
+        *("--size", size, "--perms", "1777", "--tmpfs", "/tmp"),
+        *("--size", size, "--perms", "0700", "--tmpfs", HOME),
+        *("--size", size, "--perms", "0755", "--tmpfs", "/run"),
+        *(() if place.container else ("--symlink", "../run", "/var/run", "--symlink", "../tmp", "/var/tmp")),
+        *_visible(place),
+        *_objects(place),
+        *(("--bind" if writable else "--ro-bind"), workspace, inside),
+        *(_git_guards(confinement, workspace) if writable else ()),
+        # Masks come last: whatever was mounted before, these files stay hidden.
+        *(word for path in confinement.masks for word in ("--ro-bind", place.sources["empty"], f"{inside}/{path}")),
+        *(() if writable else _harvest(place)),
+        *("--remount-ro", "/dev", "--remount-ro", "/"),  # the unsized tmpfs below them must not take the host's memory
+        *("--chdir", confinement.chdir, "--seccomp", ("fd", "seccomp")),
+    )
+    return SandboxArguments(options, {"seccomp": seccomp, **_etc_files(place)})
+
+
+def _setenv(env: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(word for name, value in env for word in ("--setenv", name, value))
+
+
+def _host_root(place: PlaceFacts) -> tuple[str, ...]:
+    """An empty root, and of the host only what programs are made of."""
+    roots = [entry for entry in place.root if entry.name in HOST_ROOTS]
+    etc = [entry for entry in place.etc if entry.name in HOST_ETC]
+    return (*_entries(roots, ""), *_entries(etc, "/etc"))
+
+
+def _image_root(place: PlaceFacts) -> tuple[str, ...]:
+    """The image's root, read-only: it holds nothing of the host."""
+    roots = [entry for entry in place.root if entry.name not in IMAGE_FRESH and entry.name != "etc"]
+    etc = [entry for entry in place.etc if entry.name not in _ETC_OURS]
+    return (*_entries(roots, ""), *_entries(etc, "/etc"))
+
+
+def _entries(entries: list[RootEntry], below: str) -> tuple[str, ...]:
+    words: list[str] = []
+    for entry in entries:
+        path = f"{below}/{entry.name}"
+        words += ("--symlink", entry.target, path) if entry.kind == "link" else ("--ro-bind", path, path)
+    return tuple(words)
+
+
+_ETC_OURS = ("passwd", "group", "hosts", "resolv.conf", "hostname", "ld.so.preload", "shadow", "gshadow", "mtab")
+
+
+def _files(place: PlaceFacts) -> tuple[Option, ...]:
+    """One user, one host name, no resolver: the same everywhere, and nothing of the host's."""
+    return tuple(word for name in _etc_files(place) for word in ("--perms", "0444", "--ro-bind-data", ("fd", name), f"/etc/{name}"))
+
+
+def _etc_files(place: PlaceFacts) -> dict[str, bytes]:
+    return {
+        "passwd": f"agent:x:{place.uid}:{place.gid}:agent:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".encode(),
+        "group": f"agent:x:{place.gid}:\nnogroup:x:65534:\n".encode(),
+        "hosts": b"127.0.0.1\tlocalhost aienv\n::1\tlocalhost\n",
+    }
+
+
+def _each(names: tuple[str, ...], present: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for name in names if name in present for word in ("--ro-bind", "/dev/null", f"/proc/{name}"))
+
+
+def _visible(place: PlaceFacts) -> tuple[str, ...]:
+    return tuple(word for source, path in place.visible for word in ("--ro-bind", source, path))
+
+
+def _objects(place: PlaceFacts) -> tuple[str, ...]:
+    names = sorted(name for name in place.sources if name.startswith("objects/"))
+    return tuple(word for name in names for word in ("--ro-bind", place.sources[name], f"/run/aienv/{name}"))
+
+
+def _git_guards(confinement: Confinement, workspace: str) -> tuple[str, ...]:
+    """Git folders stay where they are, and what makes git run programs stays as it was.
+
+    Binding the folder onto itself first makes ``mv .git x`` fail (EBUSY); without it, a read-only config is replaced by
+    moving its folder away.
+    """
+    words: list[str] = []
+    for git_dir in confinement.git_dirs:
+        source, target = f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}"
+        words += ("--bind", source, target)
+    for git_dir in confinement.git_dirs:
+        source, target = f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}"
+        for name in ("config", "hooks", "info"):
+            words += ("--ro-bind", f"{source}/{name}", f"{target}/{name}")
+    return tuple(words)
+
+
+def _harvest(place: PlaceFacts) -> tuple[str, ...]:
+    return ("--bind", place.sources["outbox"], OUTBOX, "--ro-bind", place.sources["harvest"], HARVEST_PROGRAM)
