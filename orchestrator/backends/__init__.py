@@ -1,0 +1,1 @@
+"""The kinds of place: ``docker``, ``local``, and ``memory`` for tests. See ``protocol``."""

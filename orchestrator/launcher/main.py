@@ -10,6 +10,7 @@ It is single-threaded: one selector over the socket, the pipes of the processes,
 """
 
 import base64
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -37,7 +38,7 @@ CLONE_NEWNS, MS_RDONLY, MS_REC, MS_SLAVE, MS_BIND = 0x00020000, 1, 0x4000, 1 << 
 PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
 
 # Runs inside the sandbox when a terminal is wanted: makes it the controlling one, which --new-session took away.
-TTY_SHIM = "import fcntl,os,sys,termios\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\nos.execvp(sys.argv[1],sys.argv[1:])"
+TTY_SHIM = "import fcntl,os,sys,termios\nos.setsid()\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\nos.execvp(sys.argv[1],sys.argv[1:])"
 
 
 class Wire:
@@ -72,9 +73,10 @@ class Wire:
 class Process:
     """One command under bubblewrap."""
 
-    def __init__(self, number: int, child: "subprocess.Popen[bytes]", init_pid: int) -> None:
+    def __init__(self, number: int, child: "subprocess.Popen[bytes]", init_pid: int, status: int) -> None:
         self.number = number
         self.child = child
+        self.status = status  # bubblewrap reports here; closed early it would die of SIGPIPE
         self.init_pid = init_pid  # the sandbox's pid 1, in our numbering
         self.outputs: dict[int, int] = {}  # descriptor -> frame type
         self.stdin: int | None = None
@@ -87,9 +89,12 @@ class Process:
         self.tty = False
 
     def signal_agent(self, number: int) -> None:
-        """To the command and its process group; its descendants elsewhere follow at the end of the namespace."""
-        for pid in _children(self.init_pid) or []:
-            _kill(pid, number, group=True)
+        """To the command and its process group; its descendants elsewhere follow at the end of the namespace.
+
+        The group may be led by the sandbox's pid 1, which takes no signal from us but KILL.
+        """
+        for group in {_group(pid) for pid in _children(self.init_pid)} - {0}:
+            _kill_group(group, number)
 
     def kill(self) -> None:
         """Everything in the sandbox: its pid 1 takes the whole namespace along."""
@@ -208,11 +213,10 @@ class Launcher:
             for stream in {value for value in streams.values() if isinstance(value, int) and value >= 0}:
                 os.close(stream)
         init_pid = _init_pid(status_read)
-        os.close(status_read)
         if init_pid:
             _limit(init_pid, message["rlimits"])
         os.close(block_write)
-        self.register(number, child, init_pid or child.pid, ours, message)
+        self.register(Process(number, child, init_pid or child.pid, status_read), ours, message)
 
     def command(self, message: dict[str, Any]) -> list[str]:
         argv: list[str] = message["argv"]
@@ -232,10 +236,7 @@ class Launcher:
         in_read, in_write = os.pipe2(os.O_CLOEXEC)
         return {"stdin": in_read, "stdout": out_write, "stderr": err_write}, {**ours, "in": in_write}
 
-    def register(
-        self, number: int, child: "subprocess.Popen[bytes]", init_pid: int, ours: dict[str, int], message: dict[str, Any]
-    ) -> None:
-        process = Process(number, child, init_pid)
+    def register(self, process: Process, ours: dict[str, int], message: dict[str, Any]) -> None:
         process.tty = bool(message["tty"])
         for name, descriptor in ours.items():
             os.set_blocking(descriptor, False)
@@ -244,8 +245,8 @@ class Launcher:
             if name != "in":
                 process.outputs[descriptor] = STDERR if name == "err" else STDOUT
                 self.selector.register(descriptor, selectors.EVENT_READ, ("out", process))
-        self.processes[number] = process
-        self.wire.message(number, ev="started", pid=init_pid)
+        self.processes[process.number] = process
+        self.wire.message(process.number, ev="started", pid=process.init_pid)
         self.reap()
 
     # --- streams ------------------------------------------------------------------------------------------------------
@@ -350,8 +351,10 @@ class Launcher:
             self.want_write(process, False)
             os.close(process.stdin)
             process.stdin = None
-        if self.processes.pop(process.number, None) is not None and not self.orphaned:
-            self.report_end(process)
+        if self.processes.pop(process.number, None) is not None:
+            os.close(process.status)
+            if not self.orphaned:
+                self.report_end(process)
 
     def report_end(self, process: Process) -> None:
         code = process.child.returncode
@@ -444,14 +447,21 @@ def _children_by_scan(parent: int) -> list[int]:
     return found
 
 
-def _kill(pid: int, number: int, group: bool = False) -> None:
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _group(pid: int) -> int:
     try:
-        (os.killpg if group else os.kill)(pid, number)
+        return os.getpgid(pid)
     except ProcessLookupError:
-        if group:
-            _kill(pid, number)
-    except PermissionError:
-        pass
+        return 0
+
+
+def _kill_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
 
 
 def _reap_strangers(known: set[int]) -> None:
