@@ -8,7 +8,7 @@ from typing import Literal
 
 from orchestrator.model.task import DockerMode, IsolationFloor, Limits, NetworkRules, Output, SandboxRules
 
-BackendName = Literal["docker", "local", "memory"]
+BackendName = Literal["docker", "local"]
 Isolation = Literal["container+sandbox", "sandbox"]
 
 

@@ -1,0 +1,129 @@
+"""The main process's end of the broker: events out, its death noticed at once."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.audit.log import AuditLog
+from orchestrator.audit.record import EMPTY, Head
+from orchestrator.errors import EnvironmentFailed
+
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from orchestrator.broker.main import main; sys.exit(main(sys.argv[1:]))"
+_DEADLINE_S = 10.0
+
+
+def self_command(*arguments: str) -> list[str]:
+    """This program again, as a new process, from wherever it was imported."""
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from orchestrator.__main__ import main; main()"
+    return [sys.executable, "-c", code, str(PACKAGE_ROOT), *arguments]
+
+
+class Broker:
+    """One broker process. ``on_lost`` is called from a thread when it dies before ``close``."""
+
+    def __init__(self, run_id: str, folder: Path, on_lost: Callable[[], None]) -> None:
+        self._run_id = run_id
+        self._folder = folder
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+        self._answers: list[dict[str, object]] = []
+        self._answered = threading.Condition()
+        self._closing = False
+        self.lost = False
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sock = ours
+        recover = json.dumps(self_command("recover", run_id))
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _BOOT, str(PACKAGE_ROOT), str(theirs.fileno()), run_id, str(folder), recover],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd="/",
+            )
+        self._reader = threading.Thread(target=self._read, name="broker-reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ready(self) -> None:
+        """Wait until it listens.
+
+        Raises:
+            EnvironmentFailed: it did not come up.
+        """
+        if self._answer() is None:
+            raise EnvironmentFailed("the broker did not start", remedy="run aienv doctor", code="broker")
+
+    def event(self, kind: str, facts: Mapping[str, object]) -> None:
+        self._send({"event": kind, "facts": dict(facts)})
+
+    def sync(self) -> Head:
+        """Everything sent so far is on disk; where the log stands."""
+        self._send({"sync": 1})
+        return self._head(self._answer())
+
+    def close(self) -> Head:
+        """End the broker; the final head of the log."""
+        self._closing = True
+        self._send({"end": True})
+        answer = self._answer()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_DEADLINE_S)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._sock.close()
+        return self._head(answer)
+
+    def _head(self, answer: dict[str, object] | None) -> Head:
+        if answer is not None:
+            return Head(int(str(answer["events"])), str(answer["head"]))
+        if not self.lost and self._process.poll() is None:
+            return EMPTY
+        return self._take_over()
+
+    def _take_over(self) -> Head:
+        """The broker is dead, so its lock on the log is free: say so there ourselves."""
+        log = AuditLog(self._folder / "audit.jsonl", self._run_id)
+        if not self.lost_noted:
+            log.write("broker.lost", {})
+            self.lost_noted = True
+        log.close()
+        return log.head
+
+    lost_noted = False
+
+    def _send(self, message: dict[str, object]) -> None:
+        # A dead broker is noticed by the reader, which tells the run.
+        with self._lock, contextlib.suppress(OSError):
+            self._sock.sendall(json.dumps(message).encode() + b"\n")
+
+    def _answer(self) -> dict[str, object] | None:
+        with self._answered:
+            self._answered.wait_for(lambda: self._answers or self.lost, _DEADLINE_S)
+            return self._answers.pop(0) if self._answers else None
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError), self._sock.makefile("rb") as lines:
+            for line in lines:
+                with self._answered:
+                    self._answers.append(json.loads(line))
+                    self._answered.notify_all()
+        with self._answered:
+            self.lost = not self._closing or self._process.poll() not in (0, None)
+            self._answered.notify_all()
+        if self.lost and not self._closing:
+            self._on_lost()
+
+

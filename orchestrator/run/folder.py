@@ -1,0 +1,180 @@
+"""One run's places on the host, its lock, and its mark among the active runs."""
+
+import errno
+import fcntl
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import AienvError, NotFound, UsageError
+from orchestrator.model.paths import Paths
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_LENGTH = 10
+_LOCK_POLL_S = 0.05
+
+
+def new_run_id(now_s: float) -> str:
+    """Ten characters: six of time (so that ids sort), four of chance."""
+    ticks = int(now_s) % len(_ALPHABET) ** 6
+    stamp = "".join(_ALPHABET[ticks // len(_ALPHABET) ** power % len(_ALPHABET)] for power in range(5, -1, -1))
+    return stamp + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH - len(stamp)))
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """``run`` stays after the run; ``work`` is thrown away; ``mark`` exists while somebody must still look after it."""
+
+    id: str
+    run: Path
+    work: Path
+    mark: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.run / "plan.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.run / "journal.jsonl"
+
+    @property
+    def audit(self) -> Path:
+        return self.run / "audit.jsonl"
+
+    @property
+    def agent_log(self) -> Path:
+        return self.run / "agent.log"
+
+    @property
+    def report(self) -> Path:
+        return self.run / "report.json"
+
+    @property
+    def outbox(self) -> Path:
+        return self.work / "outbox"
+
+    @property
+    def control(self) -> Path:
+        return self.work / "control"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.work / "quarantine.git"
+
+    def workspace(self, name: str) -> Path:
+        return self.work / "workspace" / name
+
+
+def run_folder(paths: Paths, run_id: str) -> RunFolder:
+    return RunFolder(run_id, paths.runs / run_id, paths.work / run_id, paths.active / run_id)
+
+
+def create(folder: RunFolder) -> "RunLock":
+    """Make the run's folders and hold its lock. The mark comes first: from then on the next command knows of the run.
+
+    Raises:
+        AienvError: the disk is full or the folder cannot be written.
+    """
+    try:
+        for parent in (folder.mark.parent, folder.run.parent, folder.work.parent):
+            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _new_mark(folder)
+        folder.run.mkdir(mode=0o700)
+        folder.work.mkdir(mode=0o711)
+    except OSError as problem:
+        raise AienvError(
+            f"the run's folder {folder.run} cannot be made: {problem.strerror}",
+            remedy="free some space, or move aienv's files with AIENV_HOME",
+            code="disk-full" if problem.errno == errno.ENOSPC else "state-folder",
+        ) from problem
+    return lock
+
+
+class RunLock:
+    """Held by whoever looks after a run: its main process, or a recovery. A flock on the mark, so it ends with its holder."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        os.close(self._descriptor)
+
+    def finish(self, folder: RunFolder) -> None:
+        """Nobody needs to look after this run any more."""
+        folder.mark.unlink(missing_ok=True)
+        self.release()
+
+
+def _new_mark(folder: RunFolder) -> RunLock:
+    """The mark appears locked: made under another name, locked, then renamed."""
+    unborn = folder.mark.with_name(f".{folder.id}")
+    descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.rename(unborn, folder.mark)
+    return RunLock(descriptor)
+
+
+def acquire(folder: RunFolder, wait_s: float = 0.0) -> RunLock | None:
+    """The lock of an active run; None when it is over, or somebody else keeps it for longer than ``wait_s``."""
+    try:
+        descriptor = os.open(folder.mark, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    end = time.monotonic() + wait_s
+    while not _lock(descriptor):
+        if time.monotonic() >= end:
+            os.close(descriptor)
+            return None
+        time.sleep(_LOCK_POLL_S)
+    if not folder.mark.exists() or not os.path.samestat(os.fstat(descriptor), os.stat(folder.mark)):
+        os.close(descriptor)  # it finished while we waited
+        return None
+    return RunLock(descriptor)
+
+
+def is_owned(folder: RunFolder) -> bool:
+    """Whether a living process looks after the run."""
+    if (lock := acquire(folder)) is None:
+        return folder.mark.exists()
+    lock.release()
+    return False
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def active_ids(paths: Paths) -> list[str]:
+    """Runs that are not finished."""
+    return sorted(name for name in os.listdir(paths.active) if name[0] != ".") if paths.active.is_dir() else []
+
+
+def all_ids(paths: Paths) -> list[str]:
+    """All runs that have a folder, oldest first."""
+    return sorted(os.listdir(paths.runs)) if paths.runs.is_dir() else []
+
+
+def find(paths: Paths, wanted: str) -> RunFolder:
+    """A run by its id, by the beginning of it, or ``last``.
+
+    Raises:
+        NotFound, UsageError: no run, or several.
+    """
+    ids = all_ids(paths)
+    if wanted == "last" and ids:
+        return run_folder(paths, ids[-1])
+    matches = [run_id for run_id in ids if wanted and run_id.startswith(wanted)]
+    if wanted in matches:
+        matches = [wanted]
+    if not matches:
+        raise NotFound(f"no run {wanted!r}", remedy="aienv ps --all lists the runs")
+    if len(matches) > 1:
+        raise UsageError(f"{wanted!r} could be {', '.join(matches)}", remedy="give more characters of the id")
+    return run_folder(paths, matches[0])

@@ -1,0 +1,73 @@
+"""The journal: what is about to be done is on disk before it is done.
+
+One JSON line per entry. ``begin`` entries are synced: what they announce may outlive us. ``end`` entries are not: whoever
+reads a begin without an end looks at what exists.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from orchestrator.run.steps import Step
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What a journal says: the steps that began, those that ended, and the facts of each (last entry wins)."""
+
+    begun: frozenset[Step]
+    ended: frozenset[Step]
+    facts: Mapping[Step, Mapping[str, Any]]
+    closed: bool
+
+
+class Journal:
+    """Appends to one run's ``journal.jsonl``. Thread-safe: container and clone are made side by side."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def begin(self, step: Step, **facts: object) -> None:
+        self._write({"step": step.value, "state": "begin", **facts})
+        os.fdatasync(self._file)
+
+    def end(self, step: Step, **facts: object) -> None:
+        self._write({"step": step.value, "state": "end", **facts})
+
+    def close(self) -> None:
+        """The run is over and nothing of it is left: nobody needs to look again."""
+        self._write({"state": "closed"})
+        os.fdatasync(self._file)
+        os.close(self._file)
+
+    def _write(self, entry: dict[str, object]) -> None:
+        line = json.dumps({"time": round(time.time(), 6), **entry}, sort_keys=True) + "\n"
+        with self._lock:
+            os.write(self._file, line.encode())
+
+
+def read_journal(path: Path) -> JournalState:
+    """The state that the entries add up to. A half-written last line counts as not written."""
+    begun: set[Step] = set()
+    ended: set[Step] = set()
+    facts: dict[Step, Mapping[str, Any]] = {}
+    closed = False
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("state") == "closed":
+            closed = True
+            continue
+        step = Step(entry["step"])
+        (begun if entry["state"] == "begin" else ended).add(step)
+        facts[step] = MappingProxyType({**facts.get(step, {}), **entry})
+    return JournalState(frozenset(begun), frozenset(ended), MappingProxyType(facts), closed)

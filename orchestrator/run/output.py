@@ -1,0 +1,83 @@
+"""Where the agent's output goes: byte-exactly to our own output, and to ``agent.log``.
+
+The terminal may be slow; then the agent waits (nothing is dropped, nothing piles up). Once the run is being stopped, the
+terminal no longer holds it up: the log still gets every byte.
+"""
+
+import os
+import select
+import threading
+from pathlib import Path
+
+_SLICE = 65536
+_POLL_S = 0.2
+
+
+class OutputSink:
+    """A sink for the launcher client. ``quiet``: the log only."""
+
+    def __init__(self, log: Path, stdout: int, stderr: int, quiet: bool) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._stdout, self._stderr = stdout, stderr
+        self._quiet = quiet
+        self._detached = threading.Event()
+        self.bytes = 0
+
+    def stdout(self, data: bytes) -> None:
+        self._take(self._stdout, data)
+
+    def stderr(self, data: bytes) -> None:
+        self._take(self._stderr, data)
+
+    def detach(self) -> None:
+        """From now on a blocked terminal is not waited for."""
+        self._detached.set()
+
+    def close(self) -> None:
+        os.close(self._log)
+
+    def _take(self, terminal: int, data: bytes) -> None:
+        self.bytes += len(data)
+        _write_all(self._log, data)
+        if not self._quiet:
+            self._show(terminal, data)
+
+    def _show(self, terminal: int, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if self._detached.is_set() and not select.select([], [terminal], [], 0)[1]:
+                return
+            if not select.select([], [terminal], [], _POLL_S)[1]:
+                continue
+            try:
+                # At most PIPE_BUF is sure not to block after select said that there is room.
+                view = view[os.write(terminal, view[: select.PIPE_BUF if self._detached.is_set() else _SLICE]) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._quiet = True  # the reader went away (aienv run | head): the run goes on, the log has it all
+                return
+
+
+class TailSink:
+    """Keeps the last bytes of a check's output, and all of it in a file."""
+
+    def __init__(self, log: Path, keep: int = 4096) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._keep = keep
+        self.tail = b""
+
+    def stdout(self, data: bytes) -> None:
+        _write_all(self._log, data)
+        self.tail = (self.tail + data)[-self._keep :]
+
+    stderr = stdout
+
+    def close(self) -> None:
+        os.close(self._log)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
