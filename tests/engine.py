@@ -453,7 +453,8 @@ def busybox_tree(target: Path) -> None:
     for applet in run([source, "--list"]).stdout.split():
         if applet != "busybox":
             (binaries / applet).symlink_to("busybox")
-    (target / "tmp").mkdir(mode=0o1777)
+    (target / "tmp").mkdir()
+    (target / "tmp").chmod(0o1777)
 
 
 def musl_tree(target: Path) -> None:
