@@ -1,0 +1,203 @@
+"""The table of keys: one row per setting. What is not a row is refused.
+
+A row says how a value is read, what holds when nobody sets it, what a repository may decide, and how layers combine.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from orchestrator.config import tighten, values
+from orchestrator.config.node import Node, word, words
+from orchestrator.config.tighten import Rule
+from orchestrator.config.values import Parser, nearest
+
+Merge = Literal["replace", "append", "map"]
+
+AGENTS = ("claude", "codex", "opencode", "gemini", "qwen", "pi", "aider", "command")
+
+# Names of files that usually hold credentials. A masked file that turns out to be harmless costs one line of `unmask`.
+SECRET_FILES = (
+    ".env", ".env.*", "*.env", ".envrc",
+    "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
+    "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk", ".ssh/*", ".gnupg/*",
+    ".npmrc", ".pypirc", ".netrc", "_netrc", ".git-credentials", ".pgpass", ".my.cnf", ".htpasswd", ".vault-token", ".terraformrc",
+    "credentials.json", "service-account*.json", "service_account*.json", "client_secret*.json", "application_default_credentials.json",
+    "kubeconfig", ".kube/config", ".aws/credentials", ".docker/config.json", ".azure/*", ".config/gh/hosts.yml",
+    ".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", "*.tfstate", "*.tfstate.backup",
+)  # fmt: skip
+HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults", "*.pub")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting.
+
+    ``shape`` describes values for people. ``default`` is written like a value on the command line; None means unset.
+    ``flag`` is the option that sets it (lists: one item each time). ``separator`` splits the items of a list in a variable;
+    None: no variable sets this key. ``format`` writes a plain value as its parser reads it.
+    """
+
+    name: str
+    shape: str
+    parse: Parser
+    default: str | tuple[str, ...] | None
+    repository: Rule
+    doc: str
+    flag: str | None = None
+    merge: Merge = "replace"
+    separator: str | None = ","
+    format: Callable[[object], str] = str
+
+    @property
+    def is_list(self) -> bool:
+        return isinstance(self.default, tuple)
+
+    def default_value(self) -> object:
+        """The built-in value, read by the same parser as everybody's."""
+        if self.default is None:
+            return () if self.name == "command" else None
+        return self.parse(words(self.default) if isinstance(self.default, tuple) else word(self.default))
+
+
+def _choice(name: str, *choices: str, default: str | None, rule: Rule, doc: str, flag: str | None = None) -> Key:
+    return Key(name, " \\| ".join(choices), values.one_of(*choices), default, rule, doc, flag)
+
+
+def _size(name: str, low: int, default: str, doc: str, flag: str | None = None) -> Key:
+    def write(value: object) -> str:
+        return values.format_size(cast(int, value))
+
+    return Key(name, "size", values.size(low), default, tighten.AT_MOST, doc, flag, format=write)
+
+
+def _duration(name: str, low: float, high: float, default: str, doc: str, flag: str | None = None) -> Key:
+    def write(value: object) -> str:
+        return values.format_duration(cast(float, value))
+
+    return Key(name, "duration", values.duration(low, high), default, tighten.AT_MOST, doc, flag, format=write)
+
+
+def _flagged(name: str, default: str, doc: str, flag: str | None = None) -> Key:
+    return Key(name, "true or false", values.truth, default, tighten.ONLY_FALSE, doc, flag)
+
+
+_FREE, _NEVER, _LESS, _GRANTED = tighten.FREE, tighten.NEVER, tighten.AT_MOST, tighten.GRANTED_ITEMS
+_VARIABLE = values.matching(values.VARIABLE_NAME, "a variable name", "use letters, digits and _; not a digit first")
+_TEMPLATE = values.matching(values.TEMPLATE_NAME, "a template name", "use lower-case letters, digits, '.', '_' and '-'")
+_IMAGE = values.matching(values.IMAGE_REFERENCE, "an image reference", "write it as name:tag or name@sha256:...")
+# `auto` becomes readonly or guarded by what the base commit holds, so a repository that may have auto may have guarded.
+_DOCKER_STRICTNESS = {"full": 0, "guarded": 1, "auto": 1, "readonly": 2, "none": 3}
+
+_ROWS = (
+    # What to do.
+    Key("name", "name", values.task_name, None, _FREE, "Name of the task, for people and for the branch name."),
+    Key("repo", "path or URL", values.repository, None, _NEVER, "The repository; unset: the one around the current folder.", "--repo"),
+    Key("ref", "branch, tag or commit", values.revision, None, _NEVER, "Where to start; unset: what is checked out.", "--ref"),
+    _choice("agent", *AGENTS, default=None, rule=_FREE, doc="Which agent works; `command` runs plain commands.", flag="--agent"),
+    Key("prompt", "text", values.many_lines, None, _FREE, "What the agent is told."),
+    Key("command", "list of words", values.command, None, _FREE, "The command of `agent: command`; on the command line after `--`.",
+        separator=None),
+    Key("checks", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
+        "Run after the agent, in the environment; one that fails makes the run fail.", "--check", "append", "\n"),
+    Key("artifacts", "list of paths or globs", values.list_of(values.inside_pattern), (), _FREE,
+        "Files that are copied to the run's folder.", "--artifact", "append"),
+    Key("env", "map of names and values", values.variables, (), tighten.PLAIN_VARIABLES,
+        "Variables in the environment. For credentials use `secrets`.", "--env", "map", "\n"),
+    _flagged("with_changes", "false", "Carry uncommitted changes of the checkout in.", "--with-changes"),
+    _flagged("submodules", "false", "Fetch submodules, from the addresses that the repository names."),
+    _flagged("lfs", "false", "Fetch large files (git-lfs) instead of leaving pointers."),
+    # Where to do it.
+    _choice("backend", "auto", "docker", "local", default="auto", rule=tighten.at_least("local", "auto", "docker"),
+            doc="`auto` takes Docker when an engine answers, else bubblewrap on this machine.", flag="--backend"),
+    _choice("require_isolation", "any", "sandbox", "container", default="any", rule=tighten.at_least("any", "sandbox", "container"),
+            doc="The least isolation that will do; with less the run does not start.", flag="--require-isolation"),
+    Key("environment.image", "image reference", _IMAGE, None, _FREE, "Container image; one of image, template, devcontainer.", "--image"),
+    Key("environment.template", "name", _TEMPLATE, None, _FREE, "A ready-made environment by name.", "--template"),
+    Key("environment.devcontainer", "auto or path", values.inside_pattern, None, _FREE,
+        "A devcontainer.json of the repository; `auto` looks where they usually are.", "--devcontainer"),
+    Key("limits.cpus", "number", values.number(0.1, 1024), "2", _LESS, "Processors, fractions allowed.", "--cpus",
+        format=lambda value: f"{value:g}"),
+    _size("limits.memory", 16 << 20, "4g", "Memory; no swap beyond it.", "--memory"),
+    Key("limits.pids", "whole number", values.whole(16, 4_194_304), "512", _LESS, "Processes and threads at a time.", "--pids"),
+    _size("limits.disk", 1 << 20, "10g", "Size of the workspace.", "--disk"),
+    Key("limits.open_files", "whole number", values.whole(64, 1 << 20), "4096", _LESS, "Open files per process."),
+    _duration("limits.timeout", 0.1, 30 * 86400, "30m", "Wall time of the agent.", "--timeout"),
+    _duration("limits.grace", 0, 3600, "10s", "Time between TERM and KILL."),
+    # What it can reach.
+    _choice("docker", "auto", "none", "readonly", "guarded", "full", default="auto", rule=tighten.same_strictness(_DOCKER_STRICTNESS),
+            doc="What the agent may do with Docker; `full` only by the flag.", flag="--docker"),
+    _choice("network.mode", "none", "allowlist", "learn", "open", default="allowlist",
+            rule=tighten.at_least("open", "learn", "allowlist", "none"),
+            doc="`allowlist` reaches the named hosts, `learn` all and lists them, `open` all.", flag="--network"),
+    Key("network.presets", "list of names", values.list_of(_TEMPLATE, 100), (), _GRANTED, "Named groups of hosts, such as `pypi`.",
+        merge="append"),
+    Key("network.allow", "list of hosts", values.list_of(values.host), (), tighten.GRANTED_HOSTS,
+        "Hosts: `api.example.org`, `*.example.org`, `example.org:8443`.", "--allow-host", "append"),
+    Key("secrets", "list of variable names", values.list_of(_VARIABLE, 100), (), _GRANTED,
+        "Credentials by name; the values come from your side and stay outside the environment.", "--secret", "append"),
+    Key("sandbox.mask", "list of globs", values.list_of(values.inside_pattern), SECRET_FILES, tighten.MAY_ADD,
+        "Files of the workspace that the agent cannot read.", merge="append"),
+    Key("sandbox.unmask", "list of globs", values.list_of(values.inside_pattern), HARMLESS_FILES, _GRANTED,
+        "Exceptions from `sandbox.mask`.", merge="append"),
+    Key("sandbox.expose", "list of absolute paths", values.list_of(values.host_folder, 100), (), _GRANTED,
+        "Folders of this machine, readable at the same path (local backend).", merge="append"),
+    _flagged("tty", "false", "Give the agent a terminal."),
+    # What comes out.
+    Key("output.branch", "branch name", values.branch, None, tighten.BRANCH,
+        "Branch for the result; unset: `aienv/<task>-<id>`.", "--branch"),
+    _flagged("output.push", "false", "Push the branch to the remote too.", "--push"),
+    _flagged("keep", "false", "Keep the environment after the run.", "--keep"),
+)  # fmt: skip
+
+KEYS: Mapping[str, Key] = {row.name: row for row in _ROWS}
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    group: tuple(name for name in KEYS if name.startswith(group + "."))
+    for group in dict.fromkeys(name.partition(".")[0] for name in KEYS if "." in name)
+}
+
+# Only one of these can hold; a higher layer that sets one of them replaces whichever a lower layer has set.
+ENVIRONMENT_CHOICES = GROUPS["environment"]
+
+# Variables that mean something else, to us or to our tests; they are no settings.
+RESERVED_VARIABLES = ("AIENV", "AIENV_HOME", "AIENV_RUN_ID", "AIENV_REQUIRE")
+RESERVED_PREFIXES = ("AIENV_FAULT", "AIENV_CACHE")
+
+
+def variable_names(key: Key) -> tuple[str, str]:
+    """The two spellings of a key's variable: ``AIENV_LIMITS_MEMORY`` and ``AIENV_LIMITS__MEMORY``."""
+    upper = key.name.upper()
+    return "AIENV_" + upper.replace(".", "_"), "AIENV_" + upper.replace(".", "__")
+
+
+VARIABLES: Mapping[str, Key] = {name: key for key in _ROWS if key.separator is not None for name in variable_names(key)}
+
+
+def key_named(name: str) -> Key:
+    """The row of a dotted key.
+
+    Raises:
+        values.BadValue: there is none; with the nearest one.
+    """
+    if name not in KEYS:
+        raise values.BadValue(f"unknown key {name[:80]!r}{nearest(name, KEYS)}", "aienv config lists all keys")
+    return KEYS[name]
+
+
+def expand(name: str) -> tuple[str, ...]:
+    """The keys that a key or a group stands for. One environment choice stands for all of them.
+
+    Raises:
+        values.BadValue: neither a key nor a group.
+    """
+    if name in GROUPS:
+        return GROUPS[name]
+    key = key_named(name)
+    return ENVIRONMENT_CHOICES if key.name in ENVIRONMENT_CHOICES else (key.name,)
+
+
+def variable_items(key: Key, text: str) -> Node:
+    """The value of a variable as a node: lists are split at the key's separator, blanks around items go."""
+    if not key.is_list:
+        return word(text)
+    return words([item.strip() for item in text.split(key.separator or ",") if item.strip()])
