@@ -86,6 +86,16 @@ class Process:
         self._ended: Ended | None = None
         self._event = threading.Event()
         self._started = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, from another thread, when the process has ended (at once if it has)."""
+        with self._lock:
+            if self._ended is None:
+                self._callbacks.append(callback)
+                return
+        callback()
 
     def wait(self, timeout_s: float | None) -> Ended | None:
         """The end, or None when it has not come within ``timeout_s``."""
@@ -121,10 +131,14 @@ class Process:
         self._started.set()
 
     def end(self, ended: Ended) -> None:
-        if self._ended is None:
+        with self._lock:
+            if self._ended is not None:
+                return
             self._ended = ended
-            self._started.set()
-            self._event.set()
+        self._started.set()
+        self._event.set()
+        for callback in self._callbacks:
+            callback()
 
 
 class LauncherClient:

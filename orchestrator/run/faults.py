@@ -1,6 +1,6 @@
 """Fault points: places where a test can kill something, named by the journal's steps.
 
-``AIENV_FAULT="<step>:<begin|end>"`` together with ``AIENV_FAULT_COMMAND`` runs that shell command at that point, once, with
+``AIENV_FAULT="<step>:<begin|end>" (or agent:running)`` together with ``AIENV_FAULT_COMMAND`` runs that shell command at that point, once, with
 the pids and ids of the run's parts in its environment. Without the variable nothing happens. It is the user's own
 environment that carries it; nothing of the repository or the agent reaches here.
 """
@@ -22,6 +22,10 @@ class Faults:
         self._point = environ.get(VARIABLE)
         self._command = environ.get(COMMAND)
         self.parts: dict[str, str] = {"AIENV_PID_MAIN": str(os.getpid())}
+
+    def running(self) -> None:
+        """The agent runs: the one point that lies inside a step."""
+        self.reach(Step.AGENT, "running")
 
     def reach(self, step: Step, state: str) -> None:
         if self._point != f"{step.value}:{state}" or not self._command:

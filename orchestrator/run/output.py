@@ -22,6 +22,7 @@ class OutputSink:
         self._quiet = quiet
         self._detached = threading.Event()
         self.bytes = 0
+        self.log_problem: str | None = None  # a full disk must not end the agent: it is told in the report
 
     def stdout(self, data: bytes) -> None:
         self._take(self._stdout, data)
@@ -38,7 +39,10 @@ class OutputSink:
 
     def _take(self, terminal: int, data: bytes) -> None:
         self.bytes += len(data)
-        _write_all(self._log, data)
+        try:
+            _write_all(self._log, data)
+        except OSError as problem:
+            self.log_problem = self.log_problem or f"agent.log is incomplete from byte {self.bytes - len(data)}: {problem.strerror}"
         if not self._quiet:
             self._show(terminal, data)
 

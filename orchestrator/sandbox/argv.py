@@ -62,7 +62,7 @@ class PlaceFacts:
 class Confinement:
     """What one command gets. ``git_dirs`` and ``masks`` are paths below the workspace.
 
-    ``tmpfs_bytes`` is the size of each of /tmp, /home/agent, /run and /dev/shm.
+    ``tmpfs_bytes`` is the size of each of /tmp, /home/agent, /run and /dev/shm. ``inputs``: files made inside, read-only.
     """
 
     purpose: Literal["agent", "harvest"]
@@ -72,6 +72,7 @@ class Confinement:
     env: tuple[tuple[str, str], ...]
     tmpfs_bytes: int
     chdir: str
+    inputs: tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,12 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         # Masks come last: whatever was mounted before, these files stay hidden.
         *(word for path in confinement.masks for word in ("--ro-bind", place.sources["empty"], f"{inside}/{path}")),
         *(() if writable else _harvest(place)),
+        *(word for index, (path, _) in enumerate(confinement.inputs) for word in ("--ro-bind-data", ("fd", f"input{index}"), path)),
         *("--remount-ro", "/dev", "--remount-ro", "/"),  # the unsized tmpfs below them must not take the host's memory
         *("--chdir", confinement.chdir, "--seccomp", ("fd", "seccomp")),
     )
-    return SandboxArguments(options, {"seccomp": seccomp, **_etc_files(place)})
+    inputs = {f"input{index}": data for index, (_, data) in enumerate(confinement.inputs)}
+    return SandboxArguments(options, {"seccomp": seccomp, **_etc_files(place), **inputs})
 
 
 def _setenv(env: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -1,0 +1,82 @@
+"""From a run's record to the report document and the exit code. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.model.codec import to_plain
+from orchestrator.model.record import Harvest, Outcome, Status
+from orchestrator.model.report import SCHEMA, RunRecord
+
+_EXIT: Mapping[Status, int] = {"succeeded": 0, "failed": 1, "timeout": 124, "interrupted": 130, "refused": 4, "error": 125}
+
+
+def report_document(record: RunRecord) -> dict[str, Any]:
+    """The members that DESIGN names, and a few more."""
+    harvest = record.harvest
+    return {
+        "schema": SCHEMA,
+        "id": record.id,
+        "task": record.task,
+        "status": record.status,
+        "exit_code": record.outcome.exit_code if record.outcome else None,
+        "backend": record.backend,
+        "isolation": record.isolation,
+        "plan_digest": record.plan_digest,
+        "repo": record.repo,
+        "base_commit": record.base_commit,
+        "result": _result(harvest, record),
+        "checks": [to_plain(check) for check in record.checks],
+        "network": {"mode": record.network_mode, "allowed": [], "denied": []},
+        "docker": {"mode": record.docker_mode, "allowed": [], "denied": []},
+        "audit": to_plain(record.audit),
+        "timings": {phase: round(seconds, 4) for phase, seconds in record.timings.items()},
+        "teardown": to_plain(record.teardown),
+        "error": {"code": record.error.code, "message": record.error.message, "remedy": record.error.remedy} if record.error else None,
+        "unlimited": list(record.unlimited),
+        "notes": list(record.notes),
+        "kept": record.kept,
+        "recovered": record.recovered,
+        "folder": record.folder,
+    }
+
+
+def _result(harvest: Harvest | None, record: RunRecord) -> dict[str, Any]:
+    delivery = record.delivery
+    if harvest is None:
+        return {"commit": None, "branch": None, "bundle": None, "patch": None, "changed_files": [], "uncommitted": False}
+    return {
+        "commit": harvest.commit,
+        "head": harvest.head,
+        "branch": delivery.branch if delivery else None,
+        "refs": list(delivery.refs) if delivery else [],
+        "pushed": delivery.pushed if delivery else False,
+        "bundle": _in_folder(record, harvest.bundle),
+        "patch": _in_folder(record, harvest.patch),
+        "changed_files": [to_plain(file) for file in harvest.changed_files],
+        "uncommitted": harvest.uncommitted,
+        "collected": [to_plain(ref) for ref in harvest.refs],
+        "nested": [to_plain(nested) for nested in harvest.nested],
+        "artifacts": list(harvest.artifacts),
+    }
+
+
+def _in_folder(record: RunRecord, name: str | None) -> str | None:
+    return f"{record.folder}/{name}" if name else None
+
+
+def status_of(outcome: Outcome | None, checks_passed: bool) -> Status:
+    """What a run came to, when nothing of ours went wrong."""
+    if outcome is None or outcome.reason in ("interrupted", "stopped"):
+        return "interrupted"
+    if outcome.reason == "timeout":
+        return "timeout"
+    if outcome.reason == "lost":
+        return "error"
+    return "succeeded" if outcome.exit_code == 0 and checks_passed else "failed"
+
+
+def exit_code(record: RunRecord) -> int:
+    """The command's exit code (docs/exit-codes.md)."""
+    if record.error is not None and record.status in ("error", "refused"):
+        return record.error.exit_code
+    return _EXIT[record.status]

@@ -1,0 +1,59 @@
+"""The last lines that a person sees. Pure."""
+
+from collections.abc import Iterable
+
+from orchestrator.model.report import RunRecord
+from orchestrator.report.text import duration, plural, printable
+
+_WORDS = {
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "timeout": "ran out of time",
+    "refused": "refused",
+    "error": "could not be finished",
+    "interrupted": "was interrupted",
+}
+
+
+def summary_lines(record: RunRecord) -> list[str]:
+    """One line each for outcome, result, checks, what was left, and where the report is."""
+    return [printable(line) for line in _lines(record)]
+
+
+def _lines(record: RunRecord) -> Iterable[str]:
+    total = duration(record.timings.get("total", 0.0))
+    code = f" with exit code {record.outcome.exit_code}" if record.outcome and record.outcome.exit_code else ""
+    yield f"run {record.id} {_WORDS[record.status]}{code} after {total} ({record.backend}: {record.isolation})"
+    if record.error:
+        yield f"error   {record.error.message}"
+        if record.error.remedy:
+            yield f"remedy  {record.error.remedy}"
+    yield from _result_lines(record)
+    for check in record.checks:
+        yield f"check   {'passed' if check.exit_code == 0 else f'failed ({check.exit_code})'}: {check.command}"
+    if record.teardown.left:
+        yield f"left    {', '.join(record.teardown.left)} (aienv gc removes it)"
+    if record.kept:
+        yield f"kept    {record.kept}"
+    for note in record.notes:
+        yield f"note    {note}"
+    yield f"report  {record.folder}/report.json"
+
+
+def _result_lines(record: RunRecord) -> Iterable[str]:
+    harvest, delivery = record.harvest, record.delivery
+    if harvest is None:
+        return
+    if not harvest.changed_files and harvest.bundle is None:
+        yield "result  no changes"
+        return
+    where = f"branch {delivery.branch}" if delivery and delivery.branch else harvest.bundle or "no branch"
+    extra = ", with uncommitted work in a commit of its own" if harvest.uncommitted else ""
+    yield f"result  {where} ({plural(len(harvest.changed_files), 'changed file')}{extra})"
+    executes = [file.path for file in harvest.changed_files if file.host_executes]
+    if executes:
+        yield f"review  tools on the host run these: {', '.join(executes[:8])}{' ...' if len(executes) > 8 else ''}"
+    for nested in harvest.nested:
+        yield f"nested  {nested.path}: {nested.bundle or nested.note}"
+    if harvest.artifacts:
+        yield f"files   {plural(len(harvest.artifacts), 'artifact')} in {record.folder}/artifacts"

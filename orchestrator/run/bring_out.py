@@ -1,0 +1,157 @@
+"""Bringing the result out: sandboxed git writes it, the host checks it, the user's repository gets it.
+
+The same functions serve the run and its recovery, so each can be repeated: what a killed attempt left is overwritten.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from orchestrator.backends.protocol import Environment, EnvironmentRequest, Folders, Role
+from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed
+from orchestrator.harvest.deliver import deliver, push
+from orchestrator.harvest.receive import receive
+from orchestrator.model.record import Delivery, Harvest
+from orchestrator.run.commands import harvest_request
+from orchestrator.run.context import Context
+from orchestrator.run.output import TailSink
+from orchestrator.run.steps import Step
+
+OPEN_DEADLINE_S = 60.0
+HARVEST_DEADLINE_S = 1800.0
+BUNDLE_BYTES = 8 << 30
+IGNORED_BYTES = 256 << 20
+ARTIFACT_BYTES = 4 << 30
+FILES = 1_000_000
+
+
+def environment_request(context: Context, role: Role) -> EnvironmentRequest:
+    """The environment's description, from the plan and what the clone turned out to need."""
+    plan, folder = context.plan, context.folder
+    objects = tuple((name, Path(path)) for name, path in context.workspace.objects) if context.workspace else ()
+    return EnvironmentRequest(
+        run_id=folder.id,
+        role=role,
+        workspace=plan.workspace,
+        folders=Folders(folder.workspace(plan.repo.name), objects, folder.outbox, folder.control),
+        image=plan.image,
+        uid=plan.uid,
+        gid=plan.gid,
+        limits=plan.limits,
+        labels={"dev.aienv.task": plan.task, "dev.aienv.plan": context.plan_digest},
+        expose=plan.sandbox.expose,
+        deadline_s=OPEN_DEADLINE_S,
+    )
+
+
+def bring_out(context: Context, environment: Environment | None) -> tuple[Harvest, Delivery]:
+    """Harvest, check, deliver. ``environment``: a place whose launcher still answers; None: one is made for it.
+
+    Raises:
+        HarvestFailed: the work could not be brought out; it still lies in the workspace.
+    """
+    try:
+        _harvest(context, environment)
+        harvest = _receive(context)
+        delivery = _deliver(context, harvest)
+    except HarvestFailed:
+        raise
+    except (AienvError, OSError) as problem:
+        remedy = problem.remedy if isinstance(problem, AienvError) else "see the message, then: aienv gc"
+        raise HarvestFailed(f"the result could not be brought out: {problem}", remedy=remedy) from problem
+    return harvest, delivery
+
+
+def _harvest(context: Context, environment: Environment | None) -> None:
+    with context.step(Step.HARVEST, "harvesting") as learned:
+        _empty(context.folder.outbox)
+        if environment is not None and not environment.launcher.lost.is_set():
+            code, said = _run_program(context, environment)
+            if code == 0:
+                return
+            context.notes.append(f"the first harvest attempt ended with {code}: {said}")
+        learned["again"] = True
+        _empty(context.folder.outbox)
+        code, said = _in_new_environment(context)
+        if code != 0:
+            raise HarvestFailed(f"the harvest program ended with {code}: {said}", remedy=f"the workspace is kept: aienv show {context.folder.id}")
+
+
+def _in_new_environment(context: Context) -> tuple[int | None, str]:
+    """The run's own place is gone: make one for the harvest alone, with the run's backend or else the local sandbox."""
+    from orchestrator.backends.select import harvester
+
+    backend = harvester(context.plan.backend, context.make_backend)
+    request = environment_request(context, "harvest")
+    environment = backend.open(request)
+    try:
+        return _run_program(context, environment)
+    finally:
+        environment.launcher.close()
+        backend.destroy(environment.ref)
+
+
+def _run_program(context: Context, environment: Environment) -> tuple[int | None, str]:
+    config = json.dumps(_config(context, environment)).encode()
+    sink = TailSink(context.folder.run / "harvest.log")
+    process = environment.launcher.run(harvest_request(context, environment, config), sink)
+    ended = process.wait(HARVEST_DEADLINE_S)
+    sink.close()
+    if ended is None:
+        process.kill()
+        raise EnvironmentFailed(f"the harvest did not end within {HARVEST_DEADLINE_S:.0f} s")
+    said = ended.failure or sink.tail.decode("utf-8", "backslashreplace").strip()[-400:]
+    return ended.code, said or environment.describe_end()
+
+
+def _config(context: Context, environment: Environment) -> dict[str, object]:
+    plan, workspace = context.plan, context.workspace
+    assert workspace is not None
+    env = dict(plan.env)
+    return {
+        "workspace": plan.workspace,
+        "outbox": "/run/aienv/outbox",
+        "base": plan.repo.commit,
+        "objects": [f"/run/aienv/objects/{name}" for name, _ in workspace.objects],
+        "masked": list(workspace.masks),
+        "git": environment.launcher.facts.git,
+        "artifacts": list(plan.artifacts),
+        "run_id": context.folder.id,
+        "task": plan.task,
+        "author": [env["GIT_AUTHOR_NAME"], env["GIT_AUTHOR_EMAIL"]],
+        "time": int(time.time()),
+        "limits": {"bundle_bytes": BUNDLE_BYTES, "artifact_bytes": ARTIFACT_BYTES, "ignored_bytes": IGNORED_BYTES, "files": FILES},
+        "lfs": workspace.lfs,
+        "shallow": list(workspace.shallow),
+    }
+
+
+def _receive(context: Context) -> Harvest:
+    with context.step(Step.RECEIVE, "checking the result") as learned:
+        folder = context.folder
+        shutil.rmtree(folder.quarantine, ignore_errors=True)
+        objects = tuple(Path(path) for _, path in context.workspace.objects) if context.workspace else ()
+        harvest = receive(folder.outbox, folder.run, folder.quarantine, objects, context.plan.repo.commit)
+        context.notes.extend(harvest.notes)
+        learned |= {"commit": harvest.commit, "files": len(harvest.changed_files)}
+    return harvest
+
+
+def _deliver(context: Context, harvest: Harvest) -> Delivery:
+    plan, folder = context.plan, context.folder
+    if plan.repo.kind != "path":
+        return Delivery(None, (), False, "the repository is remote: the result is a bundle in the run's folder")
+    with context.step(Step.DELIVER, "delivering the branch") as learned:
+        branch = plan.output.branch or f"aienv/{plan.task}-{folder.id}"
+        delivery = deliver(harvest, folder.run, folder.quarantine, Path(plan.repo.location), folder.id, branch)
+        learned |= {"branch": delivery.branch, "refs": list(delivery.refs)}
+    return delivery
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+__all__ = ["bring_out", "environment_request", "push"]

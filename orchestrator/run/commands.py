@@ -1,0 +1,142 @@
+"""Commands inside: the agent, the checks, the harvest program, each as a request to the launcher."""
+
+import time
+from collections.abc import Mapping
+
+from orchestrator.backends.protocol import Environment
+from orchestrator.errors import EnvironmentFailed
+from orchestrator.launcher.client import Process, RunRequest, Sink, TerminalSize
+from orchestrator.model.plan import Plan
+from orchestrator.model.record import CheckResult, Outcome
+from orchestrator.run.context import Context
+from orchestrator.run.environ import agent_environment, harvest_environment
+from orchestrator.run.interrupts import Interrupts
+from orchestrator.run.output import OutputSink, TailSink
+from orchestrator.run.steps import Step
+from orchestrator.sandbox.argv import Confinement, sandbox_arguments
+from orchestrator.sandbox.seccomp import build_filter
+
+TMPFS_BYTES = 512 << 20
+SECOND_THOUGHT_S = 10.0  # after KILL the kernel needs a moment; longer than this means that the place is gone
+START_S = 30.0
+CHECK_GRACE_S = 2.0
+
+
+def start(context: Context, environment: Environment, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None) -> Process:
+    """A command as the agent sees the world."""
+    assert context.workspace is not None
+    plan = context.plan
+    confinement = Confinement(
+        purpose="agent",
+        workspace=plan.workspace,
+        git_dirs=context.workspace.git_dirs,
+        masks=context.workspace.masks,
+        env=agent_environment(plan, context.folder.id),
+        tmpfs_bytes=TMPFS_BYTES,
+        chdir=plan.workspace,
+        inputs=(),
+    )
+    arguments = sandbox_arguments(confinement, environment.launcher.facts, build_filter(environment.launcher.facts.machine))
+    limits = resource_limits(plan, environment.launcher.facts.container)
+    request = RunRequest(arguments.options, arguments.data, argv, stdin=tty is not None, tty=tty, rlimits=limits)
+    return environment.launcher.run(request, sink)
+
+
+def harvest_request(context: Context, environment: Environment, config: bytes) -> RunRequest:
+    """Our own harvest program: the workspace read-only, the outbox writable, no secret, no network."""
+    facts = environment.launcher.facts
+    inside = "/run/aienv/harvest.json"
+    confinement = Confinement(
+        purpose="harvest",
+        workspace=context.plan.workspace,
+        git_dirs=(),
+        masks=(),
+        env=harvest_environment(),
+        tmpfs_bytes=TMPFS_BYTES,
+        chdir="/",
+        inputs=((inside, config),),
+    )
+    arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
+    argv = (facts.python, "-I", "-S", "/run/aienv/harvest.py", inside)
+    return RunRequest(arguments.options, arguments.data, argv, stdin=False, tty=None, rlimits={})
+
+
+def resource_limits(plan: Plan, container: bool) -> Mapping[str, int]:
+    """What the kernel can hold a process tree to without a cgroup; a container's engine does the rest."""
+    limits = {"RLIMIT_NOFILE": plan.limits.open_files, "RLIMIT_FSIZE": plan.limits.disk_bytes}
+    if container:
+        return limits
+    # RLIMIT_DATA and not RLIMIT_AS: Node and Go reserve far more addresses than they use.
+    return limits | {"RLIMIT_NPROC": plan.limits.pids, "RLIMIT_DATA": plan.limits.memory_bytes}
+
+
+def run_agent(context: Context, environment: Environment, interrupts: Interrupts, sink: OutputSink, tty: TerminalSize | None) -> Outcome:
+    """Run the agent until it ends, is stopped, or its time is over; then nothing of it is alive."""
+    with context.step(Step.AGENT, f"running {context.plan.agent.argv[0]}") as learned:
+        begin = time.monotonic()
+        process = start(context, environment, context.plan.agent.argv, sink, tty)
+        process.on_end(lambda: interrupts.inbox.put("ended"))
+        if process.wait_started(START_S):
+            context.faults.parts["AIENV_PID_AGENT"] = str(process.pid or 0)
+            context.faults.running()
+        reason = _supervise(context, process, interrupts, sink)
+        ended = process.wait(0)
+        if ended is not None and ended.failure is not None:
+            raise EnvironmentFailed(f"the sandbox did not start: {ended.failure}", remedy="run aienv doctor", code="sandbox")
+        lost = ended is None or ended.lost
+        outcome = Outcome(
+            exit_code=ended.code if ended else None,
+            signal=None,
+            reason="lost" if lost and reason == "exited" else reason,
+            duration_s=round(time.monotonic() - begin, 3),
+        )
+        learned |= {"exit_code": outcome.exit_code, "reason": outcome.reason, "duration_s": outcome.duration_s}
+    return outcome
+
+
+def _supervise(context: Context, process: Process, interrupts: Interrupts, sink: OutputSink) -> str:
+    """Wait for the end. The first signal or the deadline asks it to stop, a second signal ends it at once."""
+    limits = context.plan.limits
+    reason = "exited"
+    end = time.monotonic() + limits.timeout_s
+    while (message := interrupts.message(end - time.monotonic())) != "ended":
+        if message == "resize":
+            continue
+        sink.detach()
+        if reason == "exited" and message != "broker-lost":
+            reason = "interrupted" if message == "signal" else "timeout"
+            context.progress.say("stopping the agent" if message == "signal" else f"the agent's {limits.timeout_s:.0f} s are over")
+            process.stop(limits.grace_s)
+            end = time.monotonic() + limits.grace_s + SECOND_THOUGHT_S
+        elif message == "broker-lost":
+            reason = "lost"
+            process.stop(limits.grace_s)
+            end = time.monotonic() + limits.grace_s + SECOND_THOUGHT_S
+        elif message == "signal":
+            context.progress.say("ending the agent now; its work is still harvested")
+            process.kill()
+        else:
+            break
+    return reason
+
+
+def run_check(context: Context, environment: Environment, number: int, command: str, interrupts: Interrupts) -> CheckResult:
+    """One check, through the shell, in the same confinement as the agent's."""
+    folder = context.folder.run / "checks"
+    folder.mkdir(exist_ok=True)
+    sink = TailSink(folder / f"{number}.log")
+    begin = time.monotonic()
+    process = start(context, environment, ("/bin/sh", "-c", command), sink, None)
+    process.on_end(lambda: interrupts.inbox.put("ended"))
+    end = begin + context.plan.limits.timeout_s
+    while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
+        process.stop(CHECK_GRACE_S)
+        end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
+    if message is None:
+        process.stop(CHECK_GRACE_S)
+        process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
+    ended = process.wait(0)
+    sink.close()
+    code = 124 if message is None else ended.code if ended and ended.code is not None else 125
+    text = (ended.failure or "") if ended and ended.failure else sink.tail.decode("utf-8", "backslashreplace")
+    return CheckResult(command, code, round(time.monotonic() - begin, 3), text)

@@ -1,0 +1,86 @@
+"""Removing everything of a run but its folder. Each part is content with finding nothing."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.backends.protocol import EnvRef, Role
+from orchestrator.errors import AienvError
+from orchestrator.model.record import Teardown
+from orchestrator.repos import mirror as mirrors
+from orchestrator.run.context import Context
+from orchestrator.run.steps import Step
+
+ROLES: tuple[Role, ...] = ("task", "harvest")
+DESTROY_S = 20.0
+
+
+def tear_down(context: Context, keep_work: bool) -> Teardown:
+    """End the environment, remove the work folder (unless ``keep_work``), release the mirror. What fails is listed as left."""
+    removed: list[str] = []
+    left: list[str] = []
+    with context.step(Step.TEARDOWN, "removing the environment") as learned:
+        end_environment(context, removed, left)
+        if not keep_work and not left:
+            _attempt("work folder", lambda: _remove_work(context.folder.work), removed, left)
+            mirrors.release(context.paths.mirrors, context.folder.id)
+        learned |= {"removed": removed, "left": left}
+    return Teardown(tuple(removed), tuple(left))
+
+
+def end_environment(context: Context, removed: list[str], left: list[str]) -> None:
+    """No process and no container of this run is alive afterwards; idempotent."""
+    if context.environment is not None:
+        context.environment.launcher.close()
+        context.environment = None
+    for role in ROLES:
+        ref = EnvRef(context.folder.id, role, context.plan.backend, None)
+        _attempt(f"{context.plan.backend} environment ({role})", lambda ref=ref: context.backend.destroy(ref, DESTROY_S), removed, left)
+    if context.plan.backend != "local":
+        # A harvest may have fallen back to the local sandbox.
+        local = context.make_backend("local")
+        for role in ROLES:
+            _attempt("local environment", lambda role=role: local.destroy(EnvRef(context.folder.id, role, "local", None)), removed, left)
+
+
+def _attempt(what: str, act: Callable[[], tuple[str, ...]], removed: list[str], left: list[str]) -> None:
+    try:
+        removed.extend(act())
+    except (AienvError, OSError) as problem:
+        left.append(f"{what}: {problem}")
+
+
+def _remove_work(work: Path) -> tuple[str, ...]:
+    if not work.exists():
+        return ()
+    remove_tree(work)
+    return ("work folder",)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that an agent wrote: closed subfolders are opened first, links are never followed."""
+
+    def reopen(_function: object, path: str, _info: object) -> None:
+        parent = os.path.dirname(path)
+        os.chmod(parent, 0o700, follow_symlinks=False) if not os.path.islink(parent) else None
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+            shutil.rmtree(path, onerror=fail)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+    def fail(_function: object, path: str, info: tuple[object, BaseException, object]) -> None:
+        if not isinstance(info[1], FileNotFoundError):
+            raise info[1]
+
+    for attempt in range(3):
+        try:
+            shutil.rmtree(folder, onerror=reopen)
+        except OSError:
+            if attempt == 2:
+                raise
+            time.sleep(0.1)
+        if not folder.exists():
+            return
