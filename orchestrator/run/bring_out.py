@@ -12,6 +12,8 @@ from orchestrator.backends.protocol import Environment, EnvironmentRequest, Fold
 from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed
 from orchestrator.harvest.deliver import deliver, push
 from orchestrator.harvest.receive import receive
+from orchestrator.model.codec import to_plain
+from orchestrator.model.plan import Plan
 from orchestrator.model.record import Delivery, Harvest
 from orchestrator.run.commands import harvest_request
 from orchestrator.run.context import Context
@@ -64,7 +66,8 @@ def bring_out(context: Context, environment: Environment | None) -> tuple[Harves
 
 
 def _harvest(context: Context, environment: Environment | None) -> None:
-    with context.step(Step.HARVEST, "harvesting") as learned:
+    context.harvest_time = context.harvest_time or int(time.time())
+    with context.step(Step.HARVEST, "harvesting", at=context.harvest_time) as learned:
         _empty(context.folder.outbox)
         if environment is not None and not environment.launcher.lost.is_set():
             code, said = _run_program(context, environment)
@@ -120,7 +123,7 @@ def _config(context: Context, environment: Environment) -> dict[str, object]:
         "run_id": context.folder.id,
         "task": plan.task,
         "author": [env["GIT_AUTHOR_NAME"], env["GIT_AUTHOR_EMAIL"]],
-        "time": int(time.time()),
+        "time": context.harvest_time,
         "limits": {"bundle_bytes": BUNDLE_BYTES, "artifact_bytes": ARTIFACT_BYTES, "ignored_bytes": IGNORED_BYTES, "files": FILES},
         "lfs": workspace.lfs,
         "shallow": list(workspace.shallow),
@@ -134,19 +137,24 @@ def _receive(context: Context) -> Harvest:
         objects = tuple(Path(path) for _, path in context.workspace.objects) if context.workspace else ()
         harvest = receive(folder.outbox, folder.run, folder.quarantine, objects, context.plan.repo.commit)
         context.notes.extend(harvest.notes)
-        learned |= {"commit": harvest.commit, "files": len(harvest.changed_files)}
+        learned |= {"commit": harvest.commit, "files": len(harvest.changed_files), "_harvest": to_plain(harvest)}
     return harvest
 
 
 def _deliver(context: Context, harvest: Harvest) -> Delivery:
     plan, folder = context.plan, context.folder
-    if plan.repo.kind != "path":
-        return Delivery(None, (), False, "the repository is remote: the result is a bundle in the run's folder")
-    with context.step(Step.DELIVER, "delivering the branch") as learned:
-        branch = plan.output.branch or f"aienv/{plan.task}-{folder.id}"
-        delivery = deliver(harvest, folder.run, folder.quarantine, Path(plan.repo.location), folder.id, branch)
-        learned |= {"branch": delivery.branch, "refs": list(delivery.refs)}
+    remote = plan.repo.kind != "path"
+    with context.step(Step.DELIVER, "" if remote else "delivering the branch") as learned:
+        if remote:
+            delivery = Delivery(None, (), False, "the repository is remote: the result is a bundle in the run's folder")
+        else:
+            delivery = deliver(harvest, folder.run, folder.quarantine, Path(plan.repo.location), folder.id, branch_name(plan, folder.id))
+        learned |= {"branch": delivery.branch, "refs": list(delivery.refs), "_delivery": to_plain(delivery)}
     return delivery
+
+
+def branch_name(plan: Plan, run_id: str) -> str:
+    return plan.output.branch or f"aienv/{plan.task}-{run_id}"
 
 
 def _empty(folder: Path) -> None:

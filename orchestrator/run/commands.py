@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Literal
 
 from orchestrator.backends.protocol import Environment
 from orchestrator.errors import EnvironmentFailed
@@ -13,6 +14,7 @@ from orchestrator.run.environ import agent_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
+from orchestrator.run.terminal import Terminal
 from orchestrator.sandbox.argv import Confinement, sandbox_arguments
 from orchestrator.sandbox.seccomp import build_filter
 
@@ -20,6 +22,8 @@ TMPFS_BYTES = 512 << 20
 SECOND_THOUGHT_S = 10.0  # after KILL the kernel needs a moment; longer than this means that the place is gone
 START_S = 30.0
 CHECK_GRACE_S = 2.0
+
+Reason = Literal["exited", "timeout", "stopped", "interrupted", "lost"]
 
 
 def start(context: Context, environment: Environment, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None) -> Process:
@@ -70,16 +74,18 @@ def resource_limits(plan: Plan, container: bool) -> Mapping[str, int]:
     return limits | {"RLIMIT_NPROC": plan.limits.pids, "RLIMIT_DATA": plan.limits.memory_bytes}
 
 
-def run_agent(context: Context, environment: Environment, interrupts: Interrupts, sink: OutputSink, tty: TerminalSize | None) -> Outcome:
+def run_agent(context: Context, environment: Environment, interrupts: Interrupts, sink: OutputSink, terminal: Terminal | None) -> Outcome:
     """Run the agent until it ends, is stopped, or its time is over; then nothing of it is alive."""
     with context.step(Step.AGENT, f"running {context.plan.agent.argv[0]}") as learned:
         begin = time.monotonic()
-        process = start(context, environment, context.plan.agent.argv, sink, tty)
+        process = start(context, environment, context.plan.agent.argv, sink, terminal.size() if terminal else None)
         process.on_end(lambda: interrupts.inbox.put("ended"))
+        if terminal is not None:
+            terminal.connect(process)
         if process.wait_started(START_S):
             context.faults.parts["AIENV_PID_AGENT"] = str(process.pid or 0)
             context.faults.running()
-        reason = _supervise(context, process, interrupts, sink)
+        reason: Reason = _supervise(context, process, interrupts, sink)
         ended = process.wait(0)
         if ended is not None and ended.failure is not None:
             raise EnvironmentFailed(f"the sandbox did not start: {ended.failure}", remedy="run aienv doctor", code="sandbox")
@@ -94,14 +100,12 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
     return outcome
 
 
-def _supervise(context: Context, process: Process, interrupts: Interrupts, sink: OutputSink) -> str:
+def _supervise(context: Context, process: Process, interrupts: Interrupts, sink: OutputSink) -> Reason:
     """Wait for the end. The first signal or the deadline asks it to stop, a second signal ends it at once."""
     limits = context.plan.limits
-    reason = "exited"
+    reason: Reason = "exited"
     end = time.monotonic() + limits.timeout_s
     while (message := interrupts.message(end - time.monotonic())) != "ended":
-        if message == "resize":
-            continue
         sink.detach()
         if reason == "exited" and message != "broker-lost":
             reason = "interrupted" if message == "signal" else "timeout"

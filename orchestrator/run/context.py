@@ -51,16 +51,24 @@ class Context:
     make_backend: Callable[[BackendName], Backend]
     workspace: Workspace | None = None
     environment: Environment | None = None
+    harvest_time: int | None = None  # kept across attempts, so that a second one makes the same commits
     notes: list[str] = field(default_factory=list)
 
     @contextmanager
     def step(self, step: Step, doing: str, **facts: object) -> Iterator[dict[str, Any]]:
-        """One step of the journal: announced, done, and only when it went well, ended with the facts that were put in."""
+        """One step of the journal: announced, done, and only when it went well, ended with the facts that were put in.
+
+        Facts whose name begins with ``_`` are for the journal alone, not for the event log.
+        """
         self.journal.begin(step, **facts)
         self.faults.reach(step, "begin")
         learned: dict[str, Any] = {}
         with self.progress.phase(step.value, doing):
             yield learned
         self.journal.end(step, **learned)
-        self.recorder.event(f"phase.{step.value}", {"seconds": round(self.progress.timings[step.value], 6), **learned})
+        self.recorder.event(f"phase.{step.value}", {"seconds": round(self.progress.timings[step.value], 6), **_public(learned)})
         self.faults.reach(step, "end")
+
+
+def _public(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if not name.startswith("_")}

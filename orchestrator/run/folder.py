@@ -14,6 +14,7 @@ from orchestrator.model.paths import Paths
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_LENGTH = 10
 _LOCK_POLL_S = 0.05
+RESERVE_BYTES = 1 << 20
 
 
 def new_run_id(now_s: float) -> str:
@@ -47,6 +48,11 @@ class RunFolder:
     @property
     def agent_log(self) -> Path:
         return self.run / "agent.log"
+
+    @property
+    def reserve(self) -> Path:
+        """Space set aside at the start, given back when the disk is full: the end of a run must still be written down."""
+        return self.run / "reserve"
 
     @property
     def report(self) -> Path:
@@ -83,6 +89,7 @@ def create(folder: RunFolder) -> "RunLock":
             parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = _new_mark(folder)
         folder.run.mkdir(mode=0o700)
+        _set_aside(folder.reserve)
         folder.work.mkdir(mode=0o711)
     except OSError as problem:
         raise AienvError(
@@ -91,6 +98,14 @@ def create(folder: RunFolder) -> "RunLock":
             code="disk-full" if problem.errno == errno.ENOSPC else "state-folder",
         ) from problem
     return lock
+
+
+def _set_aside(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 class RunLock:

@@ -4,6 +4,7 @@ One JSON line per entry. ``begin`` entries are synced: what they announce may ou
 reads a begin without an end looks at what exists.
 """
 
+import errno
 import json
 import os
 import threading
@@ -30,7 +31,8 @@ class JournalState:
 class Journal:
     """Appends to one run's ``journal.jsonl``. Thread-safe: container and clone are made side by side."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reserve: Path | None = None) -> None:
+        self._reserve = reserve  # removed when the disk is full
         self._lock = threading.Lock()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
@@ -50,7 +52,14 @@ class Journal:
     def _write(self, entry: dict[str, object]) -> None:
         line = json.dumps({"time": round(time.time(), 6), **entry}, sort_keys=True) + "\n"
         with self._lock:
-            os.write(self._file, line.encode())
+            try:
+                os.write(self._file, line.encode())
+            except OSError as problem:
+                if problem.errno != errno.ENOSPC or self._reserve is None:
+                    raise
+                self._reserve.unlink(missing_ok=True)
+                # A part of the line may be there already: a new line makes readers skip it.
+                os.write(self._file, b"\n" + line.encode())
 
 
 def read_journal(path: Path) -> JournalState:
@@ -63,6 +72,8 @@ def read_journal(path: Path) -> JournalState:
         try:
             entry = json.loads(line)
         except ValueError:
+            continue
+        if not isinstance(entry, dict):
             continue
         if entry.get("state") == "closed":
             closed = True

@@ -1,0 +1,157 @@
+"""``aienv run`` and ``aienv plan``."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.cli.common import finish_interrupted, here, json_option, paths, print_json
+from orchestrator.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# option -> (key of the configuration, help). The order is the one of --help; a flag that repeats becomes a list.
+_TEXT: dict[str, tuple[str, str, str]] = {
+    "--repo": ("repo", "PATH|URL", "Repository; default: the one around the current folder."),
+    "--ref": ("ref", "REF", "Branch, tag or commit; default: what is checked out."),
+    "--agent": ("agent", "NAME", "Which agent; default: command."),
+    "--backend": ("backend", "auto|docker|local", "Where to run; auto takes Docker when an engine answers."),
+    "--image": ("environment.image", "REF", "Container image to run in."),
+    "--template": ("environment.template", "NAME", "Template to run in."),
+    "--devcontainer": ("environment.devcontainer", "PATH", "devcontainer.json to use."),
+    "--docker": ("docker", "MODE", "Docker access inside: auto, none, readonly, guarded, full."),
+    "--network": ("network.mode", "MODE", "none, allowlist, learn, open."),
+    "--cpus": ("limits.cpus", "N", "Processors."),
+    "--memory": ("limits.memory", "SIZE", "Memory, such as 4g."),
+    "--pids": ("limits.pids", "N", "Processes and threads."),
+    "--disk": ("limits.disk", "SIZE", "Disk space of the workspace."),
+    "--timeout": ("limits.timeout", "TIME", "Wall time of the agent, such as 30m; its work is harvested."),
+    "--branch": ("output.branch", "NAME", "Name of the result branch."),
+    "--require-isolation": ("require_isolation", "LEVEL", "any, sandbox, container: fail rather than run with less."),
+}
+_LISTS: dict[str, tuple[str, str, str]] = {
+    "--allow-host": ("network.allow", "HOST", "Let the agent reach HOST (repeats)."),
+    "--secret": ("secrets", "NAME", "A credential by name (repeats)."),
+    "--env": ("env", "NAME=VALUE", "A variable inside (repeats)."),
+    "--check": ("checks", "COMMAND", "Run after the agent; its failure fails the run (repeats)."),
+    "--artifact": ("artifacts", "GLOB", "Files to bring out besides the branch (repeats)."),
+}
+_SWITCHES: dict[str, tuple[str, str]] = {
+    "--with-changes": ("with_changes", "Carry uncommitted changes in."),
+    "--push": ("output.push", "Push the result branch to the remote."),
+    "--keep": ("keep", "Keep the workspace afterwards (aienv rm removes it)."),
+    "--tty": ("tty", "Give the agent this terminal."),
+}
+
+
+class TaskCommand(click.Command):
+    """What stands behind ``--`` is the agent's command line and none of ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta["aienv.command"] = tuple(args[at + 1 :])
+            if not ctx.meta["aienv.command"]:
+                raise UsageError("there is no command after --", remedy="aienv run -- COMMAND [ARG...]")
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+def task_options(function: F) -> F:
+    """All options of the tables above, in their order."""
+    switches = [click.option(option, _name(key), is_flag=True, default=None, help=text) for option, (key, text) in _SWITCHES.items()]
+    lists = [click.option(option, _name(key), multiple=True, metavar=meta, help=text) for option, (key, meta, text) in _LISTS.items()]
+    texts = [click.option(option, _name(key), metavar=meta, help=text) for option, (key, meta, text) in _TEXT.items()]
+    for option in reversed([*texts, *lists, *switches]):
+        function = option(function)
+    return function
+
+
+def _name(key: str) -> str:
+    return "key_" + key.replace(".", "__")
+
+
+def _flags(options: dict[str, Any]) -> dict[str, object]:
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    return {name.removeprefix("key_").replace("__", "."): list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+_RUN_EPILOG = """
+\b
+Examples:
+  aienv run -- make test
+  aienv run --backend local --timeout 10m -- ./agent.sh "fix the parser"
+  aienv run --repo https://example.org/app.git --ref v2 --check 'make test' -- ./fix
+  aienv run --with-changes --json -- npm run lint:fix
+
+\b
+TASK is a task file, a name under .aienv/tasks/, or (with blanks in it) the prompt.
+Exit codes: 0 done, 1 the agent or a check failed, 2 usage, 3 environment, 4 policy,
+5 no backend, 6 not found, 7 harvest failed, 124 timeout, 125 our own error, 130 interrupted.
+"""
+
+
+@click.command(cls=TaskCommand, epilog=_RUN_EPILOG, options_metavar="[OPTIONS]")
+@click.argument("task", required=False, metavar="[TASK] [-- COMMAND...]")
+@task_options
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="No phase lines and no summary.")
+@click.pass_context
+def run_command(ctx: click.Context, task: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Run one task in a place that is thrown away afterwards.
+
+    The repository is cloned, the command runs isolated, the result comes back as a branch, everything else is removed.
+    """
+    from orchestrator.report.build import exit_code, report_document
+    from orchestrator.report.progress import Progress, warn
+    from orchestrator.report.summary import summary_lines
+    from orchestrator.run.execute import Streams, execute
+    from orchestrator.run.folder import new_run_id
+    from orchestrator.run.planning import Asked, prepare
+    from orchestrator.run.terminal import require_terminal
+
+    progress = Progress(quiet)
+    asked = Asked(task, ctx.meta.get("aienv.command", ()), _flags(options), here())
+    if options["key_tty"]:
+        require_terminal()
+    finish_interrupted(quiet)
+    prepared = prepare(asked, paths(), os.environ, progress)
+    for warning in prepared.warnings if not quiet else ():
+        warn(warning)
+    streams = Streams(stdout=2 if as_json else 1, stderr=2, quiet=False, tty=prepared.plan.agent.tty)
+    record = execute(prepared, paths(), os.environ, progress, streams, new_run_id(time.time()))
+    if as_json:
+        print_json(report_document(record))
+    if not quiet:
+        sys.stderr.writelines(f"aienv: {line}\n" for line in summary_lines(record))
+    return exit_code(record)
+
+
+@click.command(cls=TaskCommand)
+@click.argument("task", required=False, metavar="[TASK] [-- COMMAND...]")
+@task_options
+@json_option
+@click.pass_context
+def plan_command(ctx: click.Context, task: str | None, as_json: bool, **options: Any) -> int:
+    """Show what a run would do, completely resolved, and stop.
+
+    Two plans of the same inputs are the same bytes.
+    """
+    from orchestrator.model.codec import to_plain
+    from orchestrator.report.plan_text import plan_lines
+    from orchestrator.report.progress import Progress, warn
+    from orchestrator.run.planning import Asked, prepare
+
+    asked = Asked(task, ctx.meta.get("aienv.command", ()), _flags(options), here())
+    prepared = prepare(asked, paths(), os.environ, Progress(quiet=True))
+    for warning in prepared.warnings:
+        warn(warning)
+    if as_json:
+        sys.stdout.write(json.dumps({"digest": prepared.plan_digest, "plan": to_plain(prepared.plan)}, indent=1, sort_keys=True) + "\n")
+    else:
+        click.echo("\n".join(plan_lines(prepared.plan, prepared.plan_digest)))
+    return 0

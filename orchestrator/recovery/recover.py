@@ -1,0 +1,209 @@
+"""Finish a run whose main process is gone. Called by the broker that outlived it, or by the next command.
+
+The journal says how far it came; what exists is looked up. Every stage is the run's own and can be repeated, so a recovery
+that is killed is followed by another.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.audit.log import AuditLog
+from orchestrator.audit.record import Head
+from orchestrator.backends.select import maker
+from orchestrator.errors import AienvError, Interrupted
+from orchestrator.model.codec import digest, from_plain
+from orchestrator.model.paths import Paths
+from orchestrator.model.plan import Plan
+from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome
+from orchestrator.model.report import RunRecord
+from orchestrator.report.progress import Progress
+from orchestrator.run import folder as folders
+from orchestrator.run.context import Context, Workspace
+from orchestrator.run.execute import Result, attempt, finish
+from orchestrator.run.bring_out import bring_out
+from orchestrator.run.faults import Faults
+from orchestrator.run.files import write_atomically
+from orchestrator.run.folder import RunFolder, RunLock
+from orchestrator.run.journal import Journal, JournalState, read_journal
+from orchestrator.run.steps import Step
+from orchestrator.run.teardown import end_environment, remove_tree, tear_down
+
+LOCK_WAIT_S = 10.0
+
+
+@dataclass(slots=True)
+class LogRecorder:
+    """The event log without a broker."""
+
+    log: AuditLog
+
+    def event(self, kind: str, facts: Mapping[str, object]) -> None:
+        self.log.write(kind, dict(facts))
+
+    def sync(self) -> Head:
+        self.log.sync()
+        return self.log.head
+
+    def close(self) -> Head:
+        self.log.close()
+        return self.log.head
+
+
+def sweep(paths: Paths, environ: Mapping[str, str], progress: Progress, retry: bool = False) -> list[RunRecord]:
+    """Finish every run that nobody looks after. Runs whose owner lives are left alone."""
+    records = []
+    for run_id in folders.active_ids(paths):
+        record = recover(paths, run_id, environ, progress, retry=retry)
+        if record is not None:
+            records.append(record)
+    return records
+
+
+def recover(
+    paths: Paths, run_id: str, environ: Mapping[str, str], progress: Progress, wait_s: float = 0.0, retry: bool = False
+) -> RunRecord | None:
+    """Finish one run; None when it is finished already, or somebody else is at it. ``retry``: also a harvest that failed before."""
+    folder = folders.run_folder(paths, run_id)
+    lock = folders.acquire(folder, wait_s)
+    if lock is None:
+        return None
+    try:
+        return _recover(paths, folder, lock, environ, progress, retry)
+    except AienvError as problem:
+        progress.say(f"run {run_id} could not be finished: {problem.message}")
+        return None
+    finally:
+        if folder.mark.exists():
+            lock.release()
+
+
+def _recover(
+    paths: Paths, folder: RunFolder, lock: RunLock, environ: Mapping[str, str], progress: Progress, retry: bool
+) -> RunRecord | None:
+    state = read_journal(folder.journal)
+    plan = _plan(folder)
+    if plan is None:
+        # Killed before the plan was written: there is nothing but the two folders.
+        shutil.rmtree(folder.run, ignore_errors=True)
+        shutil.rmtree(folder.work, ignore_errors=True)
+        lock.finish(folder)
+        return None
+    report = _report(folder) if Step.REPORT in state.ended else None
+    if report is not None and report["kept"] and not report["teardown"]["left"] and not (retry and report["error"]):
+        return None  # its workspace waits for its user, or for aienv gc
+    context = _context(paths, folder, plan, state, environ, progress)
+    context.recorder.event("recovery.start", {"begun": sorted(state.begun), "ended": sorted(state.ended)})
+    if report is not None and not (retry and report["kept"]):
+        _finish_teardown(context, report, lock)
+        return None
+    progress.say(f"finishing run {folder.id}, which was interrupted")
+    result = Result(outcome=_outcome(state), checks=_checks(state), started_agent=Step.AGENT in state.begun)
+    result.failure = _verdict(plan, state, result)
+    if Step.DELIVER in state.ended:
+        result.harvest = from_plain(Harvest, state.facts[Step.RECEIVE]["_harvest"])
+        result.delivery = from_plain(Delivery, state.facts[Step.DELIVER]["_delivery"])
+    elif result.started_agent and context.workspace is not None:
+        _finish_harvest(context, result)
+    return finish(context, result, lock, recovered=True)
+
+
+def _finish_teardown(context: Context, report: dict[str, Any], lock: RunLock) -> None:
+    """The run is told already; only something of it was left, perhaps because its engine did not answer."""
+    teardown = tear_down(context, keep_work=bool(report["kept"]))
+    report["teardown"] = {"removed": [*report["teardown"]["removed"], *teardown.removed], "left": list(teardown.left)}
+    head = context.recorder.close()
+    report["audit"] |= {"head": head.hash, "events": head.events}
+    write_atomically(context.folder.report, json.dumps(report, indent=1, sort_keys=True).encode() + b"\n")
+    if not teardown.left and not report["kept"]:
+        context.journal.close()
+        lock.finish(context.folder)
+
+
+def _report(folder: RunFolder) -> dict[str, Any] | None:
+    try:
+        report: dict[str, Any] = json.loads(folder.report.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return report
+
+
+def _finish_harvest(context: Context, result: Result) -> None:
+    # Nobody may write while we read: what is left of the run's own place ends first.
+    removed: list[str] = []
+    left: list[str] = []
+    end_environment(context, removed, left)
+    failure, result.failure = result.failure, None
+
+    def harvest() -> None:
+        result.harvest, result.delivery = bring_out(context, None)
+
+    attempt(context, result, harvest)
+    result.failure = result.failure or failure
+
+
+def _plan(folder: RunFolder) -> Plan | None:
+    try:
+        return from_plain(Plan, json.loads(folder.plan.read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def _context(
+    paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, environ: Mapping[str, str], progress: Progress
+) -> Context:
+    make = maker(paths.work, paths.cache, environ, progress.say)
+    journal = Journal(folder.journal, folder.reserve)
+    recorder = LogRecorder(AuditLog(folder.audit, folder.id))
+    context = Context(paths, folder, plan, digest(plan), journal, recorder, Faults({}), progress, make(plan.backend), make)
+    facts = state.facts.get(Step.WORKSPACE, {})
+    context.harvest_time = state.facts.get(Step.HARVEST, {}).get("at")
+    if Step.WORKSPACE in state.ended and folder.workspace(plan.repo.name).is_dir():
+        context.workspace = _workspace(facts)
+        for place in (folder.outbox, folder.control):
+            place.mkdir(exist_ok=True, mode=0o700)
+    return context
+
+
+def _workspace(facts: Mapping[str, Any]) -> Workspace:
+    return Workspace(
+        objects=tuple((name, path) for name, path in facts["objects"]),
+        git_dirs=tuple(facts["git_dirs"]),
+        masks=tuple(facts["masks"]),
+        shallow=tuple(facts["shallow"]),
+        lfs=bool(facts["lfs"]),
+    )
+
+
+def _outcome(state: JournalState) -> Outcome | None:
+    if Step.AGENT not in state.ended:
+        return None
+    facts = state.facts[Step.AGENT]
+    return Outcome(facts["exit_code"], None, facts["reason"], facts["duration_s"])
+
+
+def _checks(state: JournalState) -> tuple[CheckResult, ...]:
+    if Step.CHECKS not in state.ended:
+        return ()
+    return tuple(CheckResult(command, code, 0.0, "") for command, code in state.facts[Step.CHECKS]["results"])
+
+
+def _verdict(plan: Plan, state: JournalState, result: Result) -> AienvError | None:
+    """None when the agent and its checks had their end; else the run counts as interrupted."""
+    if result.outcome is None:
+        return Interrupted("aienv was killed before the agent ended", remedy="what the agent had done was harvested; run the task again")
+    if plan.checks and Step.CHECKS not in state.ended and result.outcome.reason == "exited":
+        return Interrupted("aienv was killed before the checks ended", remedy="run the task again")
+    return None
+
+
+def forget(paths: Paths, folder: RunFolder) -> None:
+    """Remove a finished run's folder and whatever else bears its id."""
+    for place in (folder.work, folder.run):
+        if place.exists():
+            remove_tree(place)
+    folder.mark.unlink(missing_ok=True)
+
+

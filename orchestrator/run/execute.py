@@ -1,0 +1,263 @@
+"""The main path. A plan goes in, a record comes out, and nothing of the run is left but its folder.
+
+    folder -> broker -> workspace and environment, side by side -> agent -> harvest -> deliver -> checks -> teardown -> report
+"""
+
+import json
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from orchestrator.backends.protocol import Environment
+from orchestrator.broker.client import Broker
+from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed, Interrupted
+from orchestrator.model.codec import canonical_json
+from orchestrator.model.paths import Paths
+from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
+from orchestrator.model.report import AuditFacts, ErrorFacts, RunRecord
+from orchestrator.report.build import report_document, status_of
+from orchestrator.report.progress import Progress
+from orchestrator.run import folder as folders
+from orchestrator.run.bring_out import bring_out, environment_request, push
+from orchestrator.run.commands import run_agent, run_check
+from orchestrator.run.context import Context
+from orchestrator.run.faults import Faults
+from orchestrator.run.files import write_atomically
+from orchestrator.run.interrupts import Interrupts
+from orchestrator.run.journal import Journal
+from orchestrator.run.output import OutputSink
+from orchestrator.run.planning import Prepared
+from orchestrator.run.steps import Step
+from orchestrator.run.teardown import tear_down
+from orchestrator.run.terminal import terminal
+from orchestrator.run.workspace import prepare_workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """Where the agent's output goes, and whether it has our terminal."""
+
+    stdout: int
+    stderr: int
+    quiet: bool
+    tty: bool
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run has come to so far. ``failure`` is the first thing of ours that went wrong."""
+
+    outcome: Outcome | None = None
+    harvest: Harvest | None = None
+    delivery: Delivery | None = None
+    checks: tuple[CheckResult, ...] = ()
+    failure: AienvError | None = None
+    workspace_kept: bool = False
+    started_agent: bool = False
+    teardown: Teardown = field(default_factory=lambda: Teardown((), ()))
+
+
+def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progress: Progress, streams: Streams, run_id: str) -> RunRecord:
+    """Carry the plan out. Always gives a record, whatever fails on the way, once the run's folder exists.
+
+    Raises:
+        AienvError: the run's folder could not be made; nothing else was.
+    """
+    folder = folders.run_folder(paths, run_id)
+    interrupts = Interrupts()
+    with interrupts.installed(), ExitStack() as undo:
+        lock = folders.create(folder)
+        undo.callback(lock.release)
+        write_atomically(folder.plan, canonical_json(prepared.plan) + b"\n")
+        faults = Faults(environ)
+        journal = Journal(folder.journal, folder.reserve)
+        journal.begin(Step.FOLDER, plan=prepared.plan_digest)
+        faults.reach(Step.FOLDER, "begin")
+        progress.say(f"run {run_id}: {prepared.plan.task} on {prepared.plan.backend} ({prepared.plan.isolation})")
+        journal.end(Step.FOLDER)
+        faults.reach(Step.FOLDER, "end")
+        broker = _start_broker(journal, faults, folder, interrupts)
+        context = Context(
+            paths, folder, prepared.plan, prepared.plan_digest, journal, broker, faults, progress, prepared.backend, prepared.make_backend
+        )
+        result = Result()
+        broker.event("run.start", {"plan": prepared.plan_digest, "backend": dict(prepared.facts.details), "version": prepared.facts.version})
+        attempt(context, result, lambda: _prepare(context, prepared, broker, interrupts))
+        if result.failure is None:
+            result.started_agent = True
+            attempt(context, result, lambda: _work(context, result, interrupts, streams))
+            attempt(context, result, lambda: _bring_out(context, result))
+            attempt(context, result, lambda: _check(context, result, interrupts))
+            attempt(context, result, lambda: _push(context, result))
+        return finish(context, result, lock, recovered=False)
+
+
+def finish(context: Context, result: Result, lock: folders.RunLock, recovered: bool) -> RunRecord:
+    """Tear down, seal, report: the end of every run, recovered or not."""
+    if result.started_agent and result.harvest is None:
+        result.workspace_kept = True  # whatever went wrong: what was not brought out is not removed
+    keep = result.workspace_kept or context.plan.keep
+    context.folder.reserve.unlink(missing_ok=True)
+    attempt(context, result, lambda: setattr(result, "teardown", tear_down(context, keep)))
+    context.journal.begin(Step.REPORT)
+    context.faults.reach(Step.REPORT, "begin")
+    status = status_from(result)
+    context.recorder.event("run.end", {"status": status, "left": list(result.teardown.left), "kept": keep})
+    head = context.recorder.close()
+    record = _record(context, result, status, AuditFacts(str(context.folder.audit), head.hash, head.events), recovered)
+    write_atomically(context.folder.report, json.dumps(report_document(record), indent=1, sort_keys=True).encode() + b"\n")
+    context.journal.end(Step.REPORT)
+    context.faults.reach(Step.REPORT, "end")
+    if not result.teardown.left and not keep:
+        context.journal.close()
+        lock.finish(context.folder)
+    return record
+
+
+def status_from(result: Result) -> Status:
+    if isinstance(result.failure, Interrupted):
+        return "interrupted"
+    if result.failure is not None and not (isinstance(result.failure, EnvironmentFailed) and result.outcome and result.outcome.reason != "lost"):
+        return "refused" if result.failure.exit_code == 4 else "error"
+    return status_of(result.outcome, all(check.exit_code == 0 for check in result.checks))
+
+
+def attempt(context: Context, result: Result, act: Callable[[], None]) -> None:
+    """Run one stage; the first failure is kept, and the stages after it know."""
+    try:
+        act()
+    except AienvError as problem:
+        result.failure = result.failure or problem
+    except Exception as problem:  # noqa: BLE001 - the rim's outermost loop: harvest and teardown must still happen
+        trace = context.folder.run / "crash.txt"
+        trace.write_text(traceback.format_exc())
+        result.failure = result.failure or AienvError(f"unexpected {type(problem).__name__}: {problem}", remedy=f"please report this, with {trace}", code="internal")
+
+
+def _start_broker(journal: Journal, faults: Faults, folder: folders.RunFolder, interrupts: Interrupts) -> Broker:
+    journal.begin(Step.BROKER)
+    faults.reach(Step.BROKER, "begin")
+    broker = Broker(folder.id, folder.run, on_lost=lambda: interrupts.inbox.put("broker-lost"))
+    faults.parts["AIENV_PID_BROKER"] = str(broker.pid)
+    journal.end(Step.BROKER, pid=broker.pid)
+    faults.reach(Step.BROKER, "end")
+    return broker
+
+
+def _prepare(context: Context, prepared: Prepared, broker: Broker, interrupts: Interrupts) -> None:
+    """Workspace and environment, side by side where the clone's needs are known beforehand."""
+    with interrupts.abortable():
+        _make_folders(context)
+        broker.ready()
+        prepare_workspace(context, prepared.mirror, prepared.changes)
+        _open_environment(context)
+
+
+def _make_folders(context: Context) -> None:
+    folder, plan = context.folder, context.plan
+    folder.workspace(plan.repo.name).mkdir(parents=True, exist_ok=True)
+    for place in (folder.outbox, folder.control):
+        place.mkdir(exist_ok=True, mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(place, plan.uid, plan.gid)
+
+
+def _open_environment(context: Context) -> None:
+    with context.step(Step.ENVIRONMENT, f"starting the environment ({context.plan.backend})") as learned:
+        context.environment = context.backend.open(environment_request(context, "task"))
+        native = context.environment.ref.native_id or ""
+        context.faults.parts["AIENV_PID_LAUNCHER"] = str(context.environment.launcher.pid)
+        context.faults.parts["AIENV_CONTAINER"] = native
+        learned |= {"native_id": native}
+
+
+def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:
+    """The agent, with our terminal where it is wanted."""
+    environment = _environment(context)
+    sink = OutputSink(context.folder.agent_log, streams.stdout, streams.stderr, streams.quiet)
+    try:
+        with terminal(streams.tty) as term:
+            result.outcome = run_agent(context, environment, interrupts, sink, term)
+    finally:
+        sink.close()
+        if sink.log_problem:
+            context.notes.append(sink.log_problem)
+    if result.outcome.reason == "lost":
+        broker_lost = getattr(context.recorder, "lost", False)
+        why = "the broker was killed" if broker_lost else environment.describe_end()
+        raise EnvironmentFailed(
+            f"the environment ended while the agent worked: {why}", remedy="its work was harvested; run the task again", code="environment-lost"
+        )
+
+
+def _environment(context: Context) -> Environment:
+    if context.environment is None:
+        raise EnvironmentFailed("there is no environment")
+    return context.environment
+
+
+def _bring_out(context: Context, result: Result) -> None:
+    try:
+        result.harvest, result.delivery = bring_out(context, context.environment)
+    except HarvestFailed:
+        result.workspace_kept = True
+        raise
+
+
+def _check(context: Context, result: Result, interrupts: Interrupts) -> None:
+    """Checks run after the harvest: what they write is not the agent's work."""
+    exited = result.outcome is not None and result.outcome.reason == "exited"
+    if not context.plan.checks or not exited or result.failure is not None:
+        return
+    with context.step(Step.CHECKS, "") as learned:
+        results = []
+        for number, command in enumerate(context.plan.checks, start=1):
+            context.progress.say(f"checking: {command}")
+            results.append(run_check(context, _environment(context), number, command, interrupts))
+            result.checks = tuple(results)
+        learned |= {"results": [[check.command, check.exit_code] for check in results]}
+    if interrupts.count:
+        raise Interrupted("interrupted while the checks ran")
+
+
+def _push(context: Context, result: Result) -> None:
+    plan = context.plan
+    if not plan.output.push or result.harvest is None or result.failure is not None:
+        return
+    if status_from(result) != "succeeded":
+        context.notes.append("not pushed: the run did not succeed")
+        return
+    context.progress.say("pushing the branch")
+    result.delivery = push(result.harvest, result.delivery, context.plan, context.folder)
+
+
+def _record(context: Context, result: Result, status: Status, audit: AuditFacts, recovered: bool) -> RunRecord:
+    plan, failure = context.plan, result.failure
+    keep = result.workspace_kept or plan.keep
+    return RunRecord(
+        id=context.folder.id,
+        task=plan.task,
+        status=status,
+        backend=plan.backend,
+        isolation=plan.isolation,
+        plan_digest=context.plan_digest,
+        repo=plan.repo.location,
+        base_commit=plan.repo.commit,
+        docker_mode=plan.docker,
+        network_mode=plan.network.mode,
+        outcome=result.outcome,
+        harvest=result.harvest,
+        delivery=result.delivery,
+        checks=result.checks,
+        audit=audit,
+        timings=context.progress.total(),
+        teardown=result.teardown,
+        error=ErrorFacts(failure.code, failure.message, failure.remedy, failure.exit_code) if failure else None,
+        unlimited=plan.unlimited,
+        notes=tuple(dict.fromkeys(context.notes)),
+        kept=str(context.folder.workspace(plan.repo.name)) if keep else None,
+        recovered=recovered,
+        folder=str(context.folder.run),
+    )

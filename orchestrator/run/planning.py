@@ -1,0 +1,173 @@
+"""From what was asked to a plan: the last place where anything is looked up."""
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import policy
+from orchestrator.agents.command import plan_agent
+from orchestrator.backends.protocol import Backend, BackendFacts
+from orchestrator.backends.select import choose, maker
+from orchestrator.config.load import Loaded, load_user_side, merge
+from orchestrator.errors import BackendUnavailable, NotFound
+from orchestrator.model.codec import digest
+from orchestrator.model.paths import Paths
+from orchestrator.model.plan import BackendName, Plan
+from orchestrator.model.task import EnvironmentChoice, NetworkRules, TaskSpec
+from orchestrator.report.progress import Progress
+from orchestrator.repos import mirror as mirrors
+from orchestrator.repos.changes import ChangeSet, capture
+from orchestrator.repos.gitcmd import git
+from orchestrator.repos.mirror import Mirror
+from orchestrator.repos.resolve import Resolved, resolve
+from orchestrator.repos.source import parse_source
+from orchestrator.sandbox.seccomp import filter_digest
+
+_TASK_FOLDER = ".aienv/tasks"
+_NO_ONE = ("aienv agent", "agent@aienv.invalid")
+CONTAINER_UID = 1000  # when the user is root: the first ordinary user, which most images have
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and the open handles that the run goes on with."""
+
+    plan: Plan
+    plan_digest: str
+    loaded: Loaded
+    mirror: Mirror
+    changes: ChangeSet | None
+    backend: Backend
+    make_backend: Callable[[BackendName], Backend]
+    facts: BackendFacts
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The command line, as far as a plan depends on it."""
+
+    task: str | None
+    command: tuple[str, ...]
+    flags: Mapping[str, object]
+    cwd: Path
+
+
+def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Progress) -> Prepared:
+    """Resolve everything, check it against the policy, and give the plan.
+
+    Raises:
+        ConfigError, UsageError, NotFound, PolicyRefused, BackendUnavailable, EnvironmentFailed.
+    """
+    user_side = load_user_side(paths, environ, asked.flags, asked.task, asked.command, asked.cwd)
+    with progress.phase("resolve", ""):
+        source = parse_source(user_side.repo or ".", asked.cwd)
+        found = resolve(paths.mirrors, source, user_side.ref)
+    loaded = merge(user_side, lambda path: _read(found, path), lambda: _task_names(found))
+    policy.refuse(loaded.violations)
+    task = loaded.task
+    refuse_what_is_not_there(task)
+    with progress.phase("backend", ""):
+        make = maker(paths.work, paths.cache, environ, progress.say)
+        chosen = choose(task.backend, task.require_isolation, task.environment.kind == "image", make)
+        image = chosen.backend.resolve_image(_image(task.environment, chosen.facts.name))
+    changes = capture(source) if task.with_changes else None
+    uid, gid = _user(chosen.facts.name)
+    plan = Plan(
+        schema="aienv.plan/1",
+        task=task.name,
+        repo=found.plan(changes=changes.plan() if changes else None, submodules=task.submodules, lfs=task.lfs),
+        agent=plan_agent(task),
+        backend=chosen.facts.name,
+        isolation=chosen.facts.capabilities.isolation,
+        image=image,
+        uid=uid,
+        gid=gid,
+        workspace=f"/workspaces/{found.name}",
+        docker="none",
+        network=NetworkRules("none", (), ()),
+        secrets=(),
+        env=_environment(task, found, environ),
+        limits=task.limits,
+        unlimited=chosen.facts.capabilities.unlimited,
+        sandbox=task.sandbox,
+        seccomp=filter_digest(platform.machine()),
+        checks=task.checks,
+        artifacts=task.artifacts,
+        output=task.output,
+        keep=task.keep,
+        require_isolation=task.require_isolation,
+    )
+    policy.refuse(policy.violations(plan, loaded.settings))
+    warnings = (*loaded.warnings, *found.warnings, *(changes.warnings if changes else ()), *_fallback(chosen.passed_over))
+    return Prepared(plan, digest(plan), loaded, found.mirror, changes, chosen.backend, make, chosen.facts, warnings)
+
+
+def refuse_what_is_not_there(task: TaskSpec) -> None:
+    """What a task may ask for and this version cannot give is refused: less than asked would be a silent surprise.
+
+    Raises:
+        BackendUnavailable: names it, and the way out.
+    """
+    asks = {
+        "network access (--network, --allow-host)": task.network.mode in ("learn", "open") or task.network.allow or task.network.presets,
+        f"docker mode {task.docker!r}": task.docker in ("readonly", "guarded", "full"),
+        "secrets": task.secrets,
+        f"environment.{task.environment.kind}": task.environment.kind == "template"
+        or (task.environment.kind == "devcontainer" and task.environment.value != "auto"),
+    }
+    for what, asked in asks.items():
+        if asked:
+            raise BackendUnavailable(
+                f"this version of aienv has no {what}: every run is without network, secrets and Docker socket",
+                remedy="leave it out; a prepared --image can hold what the task needs",
+                code="not-available",
+            )
+
+
+def _image(choice: EnvironmentChoice, backend: BackendName) -> str | None:
+    return choice.value if choice.kind == "image" else None
+
+
+def _user(backend: BackendName) -> tuple[int, int]:
+    uid, gid = os.getuid(), os.getgid()
+    if backend == "local":
+        from orchestrator.backends.local import agent_user
+
+        return agent_user(uid, gid)
+    return (uid, gid) if uid != 0 else (CONTAINER_UID, CONTAINER_UID)
+
+
+def _read(found: Resolved, path: str) -> bytes | None:
+    return mirrors.read_file(found.mirror, found.commit, path) if found.commit else None
+
+
+def _task_names(found: Resolved) -> Sequence[str]:
+    if found.commit is None:
+        return ()
+    try:
+        files = mirrors.list_files(found.mirror, found.commit, _TASK_FOLDER)
+    except NotFound:
+        return ()
+    return tuple(sorted(Path(file).stem for file in files if file.endswith((".yaml", ".yml"))))
+
+
+def _environment(task: TaskSpec, found: Resolved, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The task's variables, and who the commits are by: the user, as the user's own git says."""
+    name, email = _identity(found, environ)
+    ours = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
+    return tuple(sorted({**ours, **dict(task.env)}.items()))
+
+
+def _identity(found: Resolved, environ: Mapping[str, str]) -> tuple[str, str]:
+    folder = Path(found.location) if found.kind == "path" else None
+    said = git(("config", "--get-regexp", r"^user\.(name|email)$"), cwd=folder, check=False, trusted=True).text
+    values = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+    name = environ.get("GIT_AUTHOR_NAME") or values.get("user.name") or _NO_ONE[0]
+    return name, environ.get("GIT_AUTHOR_EMAIL") or values.get("user.email") or _NO_ONE[1]
+
+
+def _fallback(passed_over: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"no container: {reason}; the task runs under bubblewrap on this host" for reason in passed_over)
