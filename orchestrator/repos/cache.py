@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
@@ -10,25 +9,6 @@ from pathlib import Path
 
 from orchestrator.repos.lock import try_locked
 from orchestrator.repos.mirror import KEY, Mirror, state_of
-
-
-def keep(mirror: Mirror, run_id: str) -> None:
-    """From now on a clone of ``run_id`` borrows from the mirror: it stays, also when this process dies."""
-    folder = mirror.root / f"{mirror.key}.keep"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / _run_name(run_id)).touch()
-
-
-def release(root: Path, run_id: str) -> None:
-    """``run_id`` has no clone any more. Nothing to release is fine."""
-    for marker in root.glob(f"*.keep/{_run_name(run_id)}"):
-        marker.unlink(missing_ok=True)
-
-
-def _run_name(run_id: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run_id):
-        raise ValueError(f"not a run id: {run_id!r}")
-    return run_id
 
 
 def sweep(root: Path, live: Callable[[str], bool], *, unused_s: float, now: float) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from orchestrator.errors import EnvironmentFailed
 from orchestrator.model.plan import RepoPlan
 from orchestrator.repos import mirror as mirrors
 from orchestrator.repos import submodules, tree
-from orchestrator.repos.cache import keep
 from orchestrator.repos.contents import commit_of, refs_of
 from orchestrator.repos.failures import ObjectsDamaged
 from orchestrator.repos.local import locate
@@ -53,12 +52,13 @@ def make(
     uid: int,
     gid: int,
     *,
-    run_id: str,
+    run_id: str | None = None,
     require_submodules: bool = False,
 ) -> Checkout:
     """Clone ``plan`` into the folder ``workspace``, which is new or empty, for the agent's ``uid`` and ``gid``.
 
-    The undo is to remove the folder, then ``cache.release(root, run_id)``; register it before. A damaged mirror is made anew once.
+    The undo is to remove the folder, then ``mirror.release(root, run_id)``; register it before. The mirrors of submodules are marked as in
+    use by ``run_id``, as the caller has marked ``mirror``. A damaged mirror is made anew once.
 
     Raises:
         EnvironmentFailed: git refuses to check the commit out (a hostile path), the folder is in use, the disk is full.
@@ -69,6 +69,8 @@ def make(
         raise EnvironmentFailed(f"the workspace {workspace} is not empty", remedy="remove it: aienv gc")
     try:
         return _make(mirror, plan, workspace, uid, gid, run_id, require_submodules)
+    except OSError as problem:
+        raise EnvironmentFailed(f"making the workspace {workspace}: {problem}", remedy="see the reason; is the disk full?") from problem
     except ObjectsDamaged:
         if mirror.source is None:
             raise
@@ -79,12 +81,11 @@ def make(
         return _make(mirror, plan, workspace, uid, gid, run_id, require_submodules)
 
 
-def _make(mirror: Mirror, plan: RepoPlan, workspace: Path, uid: int, gid: int, run_id: str, require_submodules: bool) -> Checkout:
+def _make(mirror: Mirror, plan: RepoPlan, workspace: Path, uid: int, gid: int, run_id: str | None, require_submodules: bool) -> Checkout:
     local = locate(Path(plan.location)) if plan.kind == "path" and plan.commit and Path(plan.location).is_dir() else None
     top = Place("", workspace / ".git", workspace, mirror)
     refs = _refs(mirror, plan)
     workspace.mkdir(parents=True, exist_ok=True, mode=0o755)
-    keep(mirror, run_id)
     filled = populate(top, plan.commit, plan.branch, refs, local if plan.lfs else None, with_lfs=plan.lfs)
     parts = submodules.fill(top, filled.entries, plan, local, run_id, required=require_submodules)
     tree.give(workspace, uid, gid)

@@ -27,6 +27,7 @@ NEUTRAL: tuple[tuple[str, str], ...] = (
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.untrackedCache", "false"),
+    ("core.splitIndex", "false"),  # else writing a copy of an index would write beside the original too
     ("core.pager", "cat"),
     ("core.editor", "false"),
     ("protocol.ext.allow", "never"),

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import AienvError, EnvironmentFailed, NotFound
+from orchestrator.repos import contents
 from orchestrator.repos.contents import commit_of
 from orchestrator.repos.failures import ObjectsDamaged, RemoteUnreachable
 from orchestrator.repos.gitcmd import git
@@ -306,3 +307,34 @@ def _merge_packs(git_dir: Path) -> None:
     """Few large packs in place of many small ones; a geometric repack keeps unreachable objects too."""
     if len(list((git_dir / "objects" / "pack").glob("*.pack"))) > PACKS_MAX:
         git(("repack", "--geometric=2", "-d", "-q"), git_dir=git_dir, check=False, deadline_s=FETCH_DEADLINE_S)
+
+
+def keep(mirror: Mirror, run_id: str) -> None:
+    """From now on a clone of ``run_id`` borrows from the mirror: it stays, also when this process dies."""
+    folder = mirror.root / f"{mirror.key}.keep"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / _run_name(run_id)).touch()
+
+
+def release(root: Path, run_id: str) -> None:
+    """``run_id`` has no clone any more. Nothing to release is fine."""
+    for marker in root.glob(f"*.keep/{_run_name(run_id)}"):
+        marker.unlink(missing_ok=True)
+
+
+def _run_name(run_id: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run_id):
+        raise ValueError(f"not a run id: {run_id!r}")
+    return run_id
+
+
+def read_file(mirror: Mirror, commit: str, path: str, *, max_bytes: int = contents.FILE_MAX_BYTES) -> bytes | None:
+    """The regular file ``path`` as it is in ``commit``, see ``contents.read_file``."""
+    with reading(mirror):
+        return contents.read_file(mirror.git_dir, commit, path, max_bytes=max_bytes)
+
+
+def list_files(mirror: Mirror, commit: str, prefix: str = "") -> tuple[str, ...]:
+    """Names of the regular files of ``commit`` below the folder ``prefix``, see ``contents.list_files``."""
+    with reading(mirror):
+        return contents.list_files(mirror.git_dir, commit, prefix)

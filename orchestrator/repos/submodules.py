@@ -14,7 +14,6 @@ from pathlib import Path
 from orchestrator.errors import AienvError, EnvironmentFailed, PolicyRefused
 from orchestrator.model.plan import RepoPlan
 from orchestrator.repos import mirror as mirrors
-from orchestrator.repos.cache import keep
 from orchestrator.repos.contents import TreeEntry, commit_of, refs_of
 from orchestrator.repos.gitcmd import git
 from orchestrator.repos.local import LocalRepo
@@ -52,13 +51,13 @@ class Context:
 
     source: Source | None
     local: LocalRepo | None
-    run_id: str
+    run_id: str | None
     with_lfs: bool
     required: bool
     depth: int
 
 
-def fill(top: Place, entries: Sequence[TreeEntry], plan: RepoPlan, local: LocalRepo | None, run_id: str, *, required: bool) -> Parts:
+def fill(top: Place, entries: Sequence[TreeEntry], plan: RepoPlan, local: LocalRepo | None, run_id: str | None, *, required: bool) -> Parts:
     """Fill the submodules of ``top``, and theirs."""
     links = [entry for entry in entries if entry.mode == "160000"]
     if not links:
@@ -102,7 +101,8 @@ def _one(parent: Place, wish: Wish, context: Context) -> tuple[Place, Filled, Co
     work_tree = _real_folder(parent.work_tree, wish.path)
     mirror, local = _find(wish, context, parent.mirror.root)
     place = Place(os.path.join(parent.path, wish.path), parent.git_dir / "modules" / wish.name, work_tree, mirror)
-    keep(mirror, context.run_id)
+    if context.run_id is not None:
+        mirrors.keep(mirror, context.run_id)
     inside = os.path.relpath(place.git_dir, work_tree)
     config = ADVICE + f'[core]\n\tworktree = "{_quoted(os.path.relpath(work_tree, place.git_dir))}"\n'
     refs = tuple(
