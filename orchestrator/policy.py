@@ -11,8 +11,9 @@ from typing import NoReturn, cast
 from urllib.parse import urlsplit
 
 from orchestrator.config.layers import REPOSITORY_LAYERS, Settings, Violation, remedy_for, value_text
+from orchestrator.config.names import TASK_NAME, branch_problem
 from orchestrator.config.schema import KEYS
-from orchestrator.config.values import TASK_NAME, VARIABLE_NAME, branch_problem
+from orchestrator.config.values import VARIABLE_NAME
 from orchestrator.errors import PolicyRefused
 from orchestrator.model.plan import Plan
 from orchestrator.model.task import Limits

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from orchestrator.config import tighten, values
+from orchestrator.config import names, tighten, values
 from orchestrator.config.node import Node, word, words
 from orchestrator.config.tighten import Rule
 from orchestrator.config.values import Parser, nearest
@@ -84,23 +84,23 @@ def _flagged(name: str, default: str, doc: str, flag: str | None = None) -> Key:
 
 _FREE, _NEVER, _LESS, _GRANTED = tighten.FREE, tighten.NEVER, tighten.AT_MOST, tighten.GRANTED_ITEMS
 _VARIABLE = values.matching(values.VARIABLE_NAME, "a variable name", "use letters, digits and _; not a digit first")
-_TEMPLATE = values.matching(values.TEMPLATE_NAME, "a template name", "use lower-case letters, digits, '.', '_' and '-'")
-_IMAGE = values.matching(values.IMAGE_REFERENCE, "an image reference", "write it as name:tag or name@sha256:...")
+_TEMPLATE = values.matching(names.TEMPLATE_NAME, "a template name", "use lower-case letters, digits, '.', '_' and '-'")
+_IMAGE = values.matching(names.IMAGE_REFERENCE, "an image reference", "write it as name:tag or name@sha256:...")
 # `auto` becomes readonly or guarded by what the base commit holds, so a repository that may have auto may have guarded.
 _DOCKER_STRICTNESS = {"full": 0, "guarded": 1, "auto": 1, "readonly": 2, "none": 3}
 
 _ROWS = (
     # What to do.
-    Key("name", "name", values.task_name, None, _FREE, "Name of the task, for people and for the branch name."),
-    Key("repo", "path or URL", values.repository, None, _NEVER, "The repository; unset: the one around the current folder.", "--repo"),
-    Key("ref", "branch, tag or commit", values.revision, None, _NEVER, "Where to start; unset: what is checked out.", "--ref"),
+    Key("name", "name", names.task_name, None, _FREE, "Name of the task, for people and for the branch name."),
+    Key("repo", "path or URL", names.repository, None, _NEVER, "The repository; unset: the one around the current folder.", "--repo"),
+    Key("ref", "branch, tag or commit", names.revision, None, _NEVER, "Where to start; unset: what is checked out.", "--ref"),
     _choice("agent", *AGENTS, default=None, rule=_FREE, doc="Which agent works; `command` runs plain commands.", flag="--agent"),
     Key("prompt", "text", values.many_lines, None, _FREE, "What the agent is told."),
     Key("command", "list of words", values.command, None, _FREE, "The command of `agent: command`; on the command line after `--`.",
         separator=None),
     Key("checks", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
         "Run after the agent, in the environment; one that fails makes the run fail.", "--check", "append", "\n"),
-    Key("artifacts", "list of paths or globs", values.list_of(values.inside_pattern), (), _FREE,
+    Key("artifacts", "list of paths or globs", values.list_of(names.inside_pattern), (), _FREE,
         "Files that are copied to the run's folder.", "--artifact", "append"),
     Key("env", "map of names and values", values.variables, (), tighten.PLAIN_VARIABLES,
         "Variables in the environment. For credentials use `secrets`.", "--env", "map", "\n"),
@@ -114,7 +114,7 @@ _ROWS = (
             doc="The least isolation that will do; with less the run does not start.", flag="--require-isolation"),
     Key("environment.image", "image reference", _IMAGE, None, _FREE, "Container image; one of image, template, devcontainer.", "--image"),
     Key("environment.template", "name", _TEMPLATE, None, _FREE, "A ready-made environment by name.", "--template"),
-    Key("environment.devcontainer", "auto or path", values.inside_pattern, None, _FREE,
+    Key("environment.devcontainer", "auto or path", names.inside_pattern, None, _FREE,
         "A devcontainer.json of the repository; `auto` looks where they usually are.", "--devcontainer"),
     Key("limits.cpus", "number", values.number(0.1, 1024), "2", _LESS, "Processors, fractions allowed.", "--cpus",
         format=lambda value: f"{value:g}"),
@@ -132,19 +132,19 @@ _ROWS = (
             doc="`allowlist` reaches the named hosts, `learn` all and lists them, `open` all.", flag="--network"),
     Key("network.presets", "list of names", values.list_of(_TEMPLATE, 100), (), _GRANTED, "Named groups of hosts, such as `pypi`.",
         merge="append"),
-    Key("network.allow", "list of hosts", values.list_of(values.host), (), tighten.GRANTED_HOSTS,
+    Key("network.allow", "list of hosts", values.list_of(names.host), (), tighten.GRANTED_HOSTS,
         "Hosts: `api.example.org`, `*.example.org`, `example.org:8443`.", "--allow-host", "append"),
     Key("secrets", "list of variable names", values.list_of(_VARIABLE, 100), (), _GRANTED,
         "Credentials by name; the values come from your side and stay outside the environment.", "--secret", "append"),
-    Key("sandbox.mask", "list of globs", values.list_of(values.inside_pattern), SECRET_FILES, tighten.MAY_ADD,
+    Key("sandbox.mask", "list of globs", values.list_of(names.inside_pattern), SECRET_FILES, tighten.MAY_ADD,
         "Files of the workspace that the agent cannot read.", merge="append"),
-    Key("sandbox.unmask", "list of globs", values.list_of(values.inside_pattern), HARMLESS_FILES, _GRANTED,
+    Key("sandbox.unmask", "list of globs", values.list_of(names.inside_pattern), HARMLESS_FILES, _GRANTED,
         "Exceptions from `sandbox.mask`.", merge="append"),
-    Key("sandbox.expose", "list of absolute paths", values.list_of(values.host_folder, 100), (), _GRANTED,
+    Key("sandbox.expose", "list of absolute paths", values.list_of(names.host_folder, 100), (), _GRANTED,
         "Folders of this machine, readable at the same path (local backend).", merge="append"),
     _flagged("tty", "false", "Give the agent a terminal."),
     # What comes out.
-    Key("output.branch", "branch name", values.branch, None, tighten.BRANCH,
+    Key("output.branch", "branch name", names.branch, None, tighten.BRANCH,
         "Branch for the result; unset: `aienv/<task>-<id>`.", "--branch"),
     _flagged("output.push", "false", "Push the branch to the remote too.", "--push"),
     _flagged("keep", "false", "Keep the environment after the run.", "--keep"),

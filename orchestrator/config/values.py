@@ -6,19 +6,13 @@ They know nothing of keys, files or layers. Texts that end up in a command, a pa
 import difflib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from orchestrator.config.node import KIND_NAMES, Node, shown
 
 Parser = Callable[[Node], object]
 
-TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
-IMAGE_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}", re.ASCII)
-_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?", re.ASCII)
-URL_SCHEMES = ("https", "http", "ssh", "git", "file")
 
 # One argument or variable of a Linux process holds at most 128 KiB; more would fail late, in exec.
 TEXT_LIMIT_BYTES = 120_000
@@ -253,97 +247,6 @@ def _assignment(node: Node) -> tuple[str, str]:
     return name, value
 
 
-def host(node: Node) -> str:
-    """A host name with an optional port; ``*.`` in front stands for all names below. Lower case."""
-    text = one_line(node, "a host name").lower().rstrip(".")
-    if "/" in text:
-        inner = text.split("://")[-1].split("/")[0]
-        raise BadValue(f"{shown(text)} is not a host name" + (f", perhaps {inner!r}?" if HOST.fullmatch(inner) else ""))
-    if text == "*" or re.fullmatch(r"\*\.[^.]*", text):
-        raise BadValue(f"{shown(text)} covers too much", "name a domain, such as *.example.org, or use network.mode: open")
-    name, _, port = text.partition(":")
-    if re.fullmatch(r"[0-9.]+|0x[0-9a-f]+", name) or text.startswith("["):
-        raise BadValue(f"{shown(text)} is an address", "name the host: addresses are not matched")
-    if not HOST.fullmatch(text) or len(name) > 253:
-        hint = "write names of other scripts as xn--..." if not text.isascii() else "write it as api.example.org or api.example.org:8443"
-        raise BadValue(f"{shown(text)} is not a host name", hint)
-    if port and not 1 <= int(port) <= 65535:
-        raise BadValue(f"{shown(text)} has a port that does not exist")
-    return text
-
-
-def inside_pattern(node: Node) -> str:
-    """A path or glob below the workspace: relative, no ``..``."""
-    text = one_line(node, "a path inside the workspace", numbers=True)
-    if text.startswith(("/", "~")) or ".." in text.split("/"):
-        raise BadValue(f"{shown(text)} leaves the workspace", "write it relative to the top of the repository")
-    return text
-
-
-def host_folder(node: Node) -> str:
-    """An absolute path on the host without ``..``; not the root folder."""
-    text = one_line(node, "an absolute path")
-    if not text.startswith("/") or ".." in text.split("/"):
-        raise BadValue(f"{shown(text)} is not an absolute path")
-    if not text.strip("/."):
-        raise BadValue("the root folder cannot be exposed", "name the folders that are needed")
-    return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
-
-
-def repository(node: Node) -> str:
-    """A path or URL of a repository. Transports that run programs (``ext::``) are not on the list."""
-    text = one_line(node, "a path or URL")
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)", text, re.ASCII)
-    if text.startswith("-") or (scheme and (scheme[2] == "::" or scheme[1].lower() not in URL_SCHEMES)):
-        raise BadValue(f"{shown(text)} is not a repository", f"give a path, user@host:path, or a URL with {', '.join(URL_SCHEMES)}")
-    return text
-
-
-def revision(node: Node) -> str:
-    """A branch, tag or commit. ``1.0`` may be written without quotes."""
-    text = one_line(node, "a branch, tag or commit", numbers=True)
-    if text.startswith("-") or any(char in text for char in " :?*[\\") or ".." in text:
-        raise BadValue(f"{shown(text)} is not a branch, tag or commit")
-    return text
-
-
-def branch(node: Node) -> str:
-    """A branch name that git takes."""
-    text = one_line(node, "a branch name")
-    if problem := branch_problem(text):
-        raise BadValue(f"{shown(text)} is not a branch name: {problem}")
-    return text
-
-
-def task_name(node: Node) -> str:
-    """A name that fits into a branch name and a folder name."""
-    text = one_line(node, "a name", numbers=True)
-    if not TASK_NAME.fullmatch(text) or ".." in text:
-        rule = "use up to 63 letters, digits, '.', '_' and '-'; no '..'; a letter or digit first"
-        raise BadValue(f"{shown(text)} is not a task name", rule)
-    return text
-
-
-def branch_problem(name: str) -> str | None:
-    """Why ``git check-ref-format --branch`` would refuse ``name``; None when it would not."""
-    parts = name.split("/")
-    rules: Sequence[tuple[bool, str]] = (
-        (not name, "it is empty"),
-        (name == "HEAD", "it is reserved"),
-        (name.startswith("-"), "it begins with '-'"),
-        (any(ord(char) <= 32 or ord(char) == 127 for char in name), "it holds a blank or control character"),
-        (any(char in "~^:?*[\\" for char in name), "it holds one of ~ ^ : ? * [ \\"),
-        ("" in parts, "it has an empty part"),
-        (".." in name, "it holds '..'"),
-        ("@{" in name, "it holds '@{'"),
-        (any(part.startswith(".") for part in parts), "a part begins with '.'"),
-        (any(part.endswith(".lock") for part in parts), "a part ends with '.lock'"),
-        (name.endswith("."), "it ends with '.'"),
-        (len(name.encode("utf-8", "replace")) > 200, "it is longer than 200 bytes"),
-    )
-    return next((why for broken, why in rules if broken), None)
-
-
 def format_size(count: int) -> str:
     """``4g`` for 4294967296."""
     for unit in ("t", "g", "m", "k"):
@@ -354,7 +257,8 @@ def format_size(count: int) -> str:
 
 def format_duration(seconds: float) -> str:
     """``1h30m`` for 5400."""
-    if seconds != int(seconds) or seconds == 0:
+    seconds = float(seconds)
+    if not seconds.is_integer() or seconds == 0:
         return f"{seconds:g}s"
     left, words = int(seconds), ""
     for unit in ("d", "h", "m", "s"):

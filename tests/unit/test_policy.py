@@ -1,0 +1,209 @@
+"""The last look at a plan: it may do what the settings grant and nothing else."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
+
+from orchestrator.config.document import read_document
+from orchestrator.config.layers import Layer, Settings, Source, resolve
+from orchestrator.config.task import task_from
+from orchestrator.errors import PolicyRefused
+from orchestrator.model.plan import AgentPlan, ChangesPlan, ImagePlan, Plan, RepoPlan
+from orchestrator.model.task import NetworkRules, Output
+from orchestrator.policy import RULES, refuse, violations
+
+Files = dict[Layer, str]
+IMAGE = ImagePlan("debian:12", "sha256:" + "a" * 64, ())
+GRANTS = "secrets: [TOKEN]\nnetwork: {mode: allowlist, presets: [pypi], allow: [a.org]}\nsandbox: {expose: [/opt/x]}"
+
+
+def settings(text: str = GRANTS, layer: Layer = "user", **more: str) -> Settings:
+    files = {layer: text, **more}
+    return resolve([Source(name, read_document(body.encode(), name, "config").values) for name, body in files.items()])  # type: ignore[arg-type]
+
+
+def plan(have: Settings) -> Plan:
+    """The plan that takes everything which ``have`` grants, in a container."""
+    task = task_from(have, need_agent=False)
+    return Plan(
+        schema="aienv.plan/1",
+        task=task.name,
+        repo=RepoPlan("url", "https://example.org/app.git", None, "0" * 40, "main", "key", "app", None, task.submodules, task.lfs),
+        agent=AgentPlan("command", ("true",), None, task.tty),
+        backend="docker" if task.backend != "local" else "local",
+        isolation="container+sandbox" if task.backend != "local" else "sandbox",
+        image=IMAGE if task.backend != "local" else None,
+        uid=1000,
+        gid=1000,
+        workspace="/workspaces/app",
+        docker="readonly" if task.docker == "auto" else task.docker,
+        network=task.network,
+        secrets=task.secrets,
+        env=(("CI", "1"), *task.env),
+        limits=task.limits,
+        unlimited=(),
+        sandbox=task.sandbox,
+        seccomp="sha256:" + "b" * 64,
+        checks=task.checks,
+        artifacts=task.artifacts,
+        output=task.output,
+        keep=task.keep,
+        require_isolation=task.require_isolation,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "layer"),
+    [
+        ("{}", "user"),
+        (GRANTS, "user"),
+        ("backend: local", "flags"),
+        ("docker: full", "flags"),
+        ("keep: true\ntty: true\nsubmodules: true\nlfs: true\nwith_changes: true", "task file"),
+        ("output: {branch: main, push: true}", "flags"),
+        ("output: {branch: aienv/x}", "repository"),
+        ("require_isolation: container", "repository"),
+        ("require_isolation: sandbox\nbackend: local", "flags"),
+        ("limits: {memory: 1g}", "repository"),
+        ("artifacts: [dist/*]\nchecks: [make]", "repository"),
+    ],
+)
+def test_a_plan_of_what_was_granted_passes(text: str, layer: Layer) -> None:
+    """The plan that follows from the settings is allowed."""
+    have = settings(text, layer)
+    assert violations(plan(have), have) == ()
+
+
+NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
+    "uid-0": (lambda p: replace(p, uid=0), "uid", "an unprivileged user id, never 0"),
+    "gid-0": (lambda p: replace(p, gid=0), "gid", "an unprivileged group id, never 0"),
+    "uid-negative": (lambda p: replace(p, uid=-1), "uid", "never 0"),
+    "uid-wraps": (lambda p: replace(p, uid=1 << 32), "uid", "never 0"),
+    "docker-full": (lambda p: replace(p, docker="full"), "docker", "--docker full"),
+    "docker-unresolved": (lambda p: replace(p, docker="auto"), "docker", "--docker auto"),
+    "network-open": (lambda p: replace(p, network=replace(p.network, mode="open")), "network.mode", "--network open"),
+    "network-learn": (lambda p: replace(p, network=replace(p.network, mode="learn")), "network.mode", "--network learn"),
+    "host": (lambda p: replace(p, network=NetworkRules("allowlist", (), ("a.org", "b.org"))), "network.allow", "--allow-host b.org"),
+    "preset": (lambda p: replace(p, network=NetworkRules("allowlist", ("npm",), ())), "network.presets", "presets"),
+    "secret": (lambda p: replace(p, secrets=("TOKEN", "OTHER")), "secrets", "--secret OTHER"),
+    "memory": (lambda p: replace(p, limits=replace(p.limits, memory_bytes=5 << 30)), "limits.memory", "--memory 5g"),
+    "timeout": (lambda p: replace(p, limits=replace(p.limits, timeout_s=1801.0)), "limits.timeout", "--timeout 30m1s"),
+    "forever": (lambda p: replace(p, limits=replace(p.limits, timeout_s=float("inf"))), "limits.timeout", "--timeout"),
+    "no-limit": (lambda p: replace(p, limits=replace(p.limits, pids=-1)), "limits.pids", "--pids"),
+    "unknown-unlimited": (lambda p: replace(p, unlimited=("everything",)), "unlimited", "names of limits"),
+    "unmask": (lambda p: replace(p, sandbox=replace(p.sandbox, unmask=(".env",))), "sandbox.unmask", "unmask"),
+    "expose": (lambda p: replace(p, sandbox=replace(p.sandbox, expose=("/opt",))), "sandbox.expose", "expose"),
+    "mask-gone": (lambda p: replace(p, sandbox=replace(p.sandbox, mask=p.sandbox.mask[1:])), "sandbox", "all of sandbox.mask"),
+    "push": (lambda p: replace(p, output=Output(None, True)), "output.push", "--push"),
+    "branch": (lambda p: replace(p, output=Output("main", False)), "output.branch", "--branch main"),
+    "branch-odd": (lambda p: replace(p, output=Output("aienv/a..b", False)), "output.branch", "--branch aienv/a..b"),
+    "keep": (lambda p: replace(p, keep=True), "keep", "--keep"),
+    "tty": (lambda p: replace(p, agent=replace(p.agent, tty=True)), "tty", "tty"),
+    "nul": (lambda p: replace(p, agent=replace(p.agent, argv=("a\0b",))), "agent", "NUL"),
+    "changes": (lambda p: replace(p, repo=replace(p.repo, changes=ChangesPlan("x", 1))), "with_changes", "--with-changes"),
+    "submodules": (lambda p: replace(p, repo=replace(p.repo, submodules=True)), "submodules", "submodules: true"),
+    "lfs": (lambda p: replace(p, repo=replace(p.repo, lfs=True)), "lfs", "lfs: true"),
+    "password": (lambda p: replace(p, repo=replace(p.repo, location="https://u:p@example.org/a")), "repo", "without user and password"),
+    "odd-url": (lambda p: replace(p, repo=replace(p.repo, location="https://[u:p@example.org/a")), "repo", "without user and password"),
+    "repo-name": (lambda p: replace(p, repo=replace(p.repo, name="../x"), workspace="/workspaces/../x"), "repo", "a plain name"),
+    "repo-dots": (lambda p: replace(p, repo=replace(p.repo, name=".."), workspace="/workspaces/.."), "repo", "a plain name"),
+    "workspace": (lambda p: replace(p, workspace="/etc"), "workspace", "/workspaces/<name>"),
+    "image": (lambda p: replace(p, image=None), "image", "pinned by its id"),
+    "image-tag": (lambda p: replace(p, image=replace(IMAGE, id="debian:12")), "image", "pinned by its id"),
+    "isolation": (lambda p: replace(p, isolation="sandbox"), "isolation", "what the docker backend gives"),
+    "backend-lies": (lambda p: replace(p, backend="local", image=None), "isolation", "what the local backend gives"),
+    "floor": (lambda p: replace(p, require_isolation="sandbox"), "require_isolation", "--require-isolation sandbox"),
+    "seccomp": (lambda p: replace(p, seccomp="unconfined"), "seccomp", "a filter"),
+    "artifacts": (lambda p: replace(p, artifacts=("a/../../b",)), "artifacts", "below the workspace"),
+    "env": (lambda p: replace(p, env=(("A=B", "x"),)), "env", "names and values"),
+    "task": (lambda p: replace(p, task="../x"), "task", "a task name"),
+    "schema": (lambda p: replace(p, schema="aienv.plan/2"), "schema", "aienv.plan/1"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_a_plan_beyond_the_settings_is_refused(name: str) -> None:
+    """One step beyond what was granted is one violation, with the line that would allow it or what it must be."""
+    change, key, remedy = NAMED[name]
+    have = settings()
+    found = violations(change(plan(have)), have)
+    assert [violation.key for violation in found] == [key]
+    assert remedy in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("have", "change", "keys"),
+    [
+        pytest.param(settings("backend: docker"), {"backend": "local", "isolation": "sandbox", "image": None}, ["backend"], id="fall-back"),
+        pytest.param(
+            settings("backend: local"), {"backend": "docker", "isolation": "container+sandbox", "image": IMAGE}, ["backend"], id="docker"
+        ),
+        pytest.param(
+            settings("require_isolation: container"),
+            {"backend": "local", "isolation": "sandbox", "image": None},
+            ["require_isolation"],
+            id="floor",
+        ),
+    ],
+)
+def test_isolation_and_backend(have: Settings, change: dict[str, object], keys: list[str]) -> None:
+    """A backend that was not asked for, or that isolates less than required, is refused."""
+    found = violations(replace(plan(have), **change), have)  # type: ignore[arg-type]
+    assert [violation.key for violation in found] == keys
+
+
+@pytest.mark.parametrize("layer", ["organisation", "user", "task file", "environment"])
+def test_full_docker_only_by_flag(layer: Layer) -> None:
+    """A file or variable is not enough for full Docker; the flag is, also on top of a file."""
+    have = settings("docker: full", layer)
+    found = violations(plan(have), have)
+    assert [(violation.key, violation.remedy) for violation in found] == [("docker", "--docker full")]
+    both = settings("docker: full", layer, flags="docker: full")
+    assert violations(plan(both), both) == ()
+
+
+def test_refused_asks_of_the_repository_are_violations_of_the_plan() -> None:
+    """What the merge of the layers refused comes first."""
+    have = settings("network: {mode: open}\nsecrets: [A]", "repository")
+    found = violations(plan(have), have)
+    assert [violation.key for violation in found] == ["network.mode", "secrets"]
+
+
+def test_every_member_of_a_plan_has_a_rule() -> None:
+    """A new member is refused until somebody has thought about it."""
+    assert {field.name for field in fields(Plan)} == set(RULES)
+
+
+def test_a_member_without_a_rule_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed by default: absence is refusal."""
+    have = settings()
+    monkeypatch.setattr("orchestrator.policy.RULES", {name: rule for name, rule in RULES.items() if name != "seccomp"})
+    assert [violation.key for violation in violations(plan(have), have)] == ["seccomp"]
+
+
+def test_refuse_names_each_reason_and_its_way_out() -> None:
+    """One reason is one sentence; several are a list, without repetition."""
+    have = settings("docker: full\nsecrets: [A, B]", "repository")
+    found = violations(plan(have), have)
+    with pytest.raises(PolicyRefused) as caught:
+        refuse([*found, found[0]])
+    assert caught.value.message == (
+        "3 things are not granted:"
+        "\n  docker: repository:1 asks for full, granted is auto (allowed by: --docker full)"
+        "\n  secrets: repository:2 asks for A, granted is [] (allowed by: --secret A)"
+        "\n  secrets: repository:2 asks for B, granted is [] (allowed by: --secret B)"
+    )
+    assert caught.value.remedy == "--docker full; --secret A; --secret B"
+    assert caught.value.exit_code == 4
+    with pytest.raises(PolicyRefused) as single:
+        refuse(found[:1])
+    assert (single.value.message, single.value.remedy) == ("docker: repository:1 asks for full, granted is auto", "--docker full")
+
+
+def test_nothing_to_refuse() -> None:
+    """Without violations the run goes on."""
+    have = settings()
+    found = violations(plan(have), have)
+    refuse(found)
+    assert found == ()
