@@ -59,6 +59,7 @@ class Harvest:
 
     ``commit`` is the tip of the result (the agent's head, plus one commit for uncommitted work); it equals ``base`` when
     nothing changed. ``bundle`` and ``patch`` are file names in the run folder, None when there is nothing to hold.
+    ``complete``: False when something exists only in the workspace, which then has to stay (``notes`` says what).
     """
 
     base: str | None
@@ -72,6 +73,7 @@ class Harvest:
     bundle: str | None
     patch: str | None
     notes: tuple[str, ...]
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
