@@ -125,5 +125,3 @@ class Broker:
             self._answered.notify_all()
         if self.lost and not self._closing:
             self._on_lost()
-
-

@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
         return 0
     log.write("main.lost", {})
     log.close()
-    os.execv(recover[0], recover)  # noqa: S606
+    os.execv(recover[0], recover)
+    return 125
 
 
 if __name__ == "__main__":

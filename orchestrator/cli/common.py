@@ -12,7 +12,9 @@ import click
 from orchestrator.model.paths import Paths, paths_from
 from orchestrator.report.progress import Progress
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output; all else goes to standard error.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on standard output; all else goes to standard error."
+)
 
 
 def paths() -> Paths:

@@ -77,7 +77,9 @@ def _name(key: str) -> str:
 
 def _flags(options: dict[str, Any]) -> dict[str, object]:
     given = {name: value for name, value in options.items() if value is not None and value != ()}
-    return {name.removeprefix("key_").replace("__", "."): list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return {
+        name.removeprefix("key_").replace("__", "."): list(value) if isinstance(value, tuple) else value for name, value in given.items()
+    }
 
 
 _RUN_EPILOG = """

@@ -199,7 +199,7 @@ class Launcher:
         command = [self.config["bwrap"], "--args", str(arguments), "--", *self.command(message)]
         streams, ours = self.open_streams(message)
         try:
-            child = subprocess.Popen(  # noqa: S603
+            child = subprocess.Popen(
                 command,
                 env=self.config["bwrap_env"],  # pid 1 of the sandbox shows it: nothing of ours may be in it
                 pass_fds=(*descriptors.values(), arguments, status_write, block_read),

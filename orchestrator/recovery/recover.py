@@ -21,9 +21,9 @@ from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome
 from orchestrator.model.report import RunRecord
 from orchestrator.report.progress import Progress
 from orchestrator.run import folder as folders
+from orchestrator.run.bring_out import bring_out
 from orchestrator.run.context import Context, Workspace
 from orchestrator.run.execute import Result, attempt, finish
-from orchestrator.run.bring_out import bring_out
 from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
 from orchestrator.run.folder import RunFolder, RunLock
@@ -151,9 +151,7 @@ def _plan(folder: RunFolder) -> Plan | None:
         return None
 
 
-def _context(
-    paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, environ: Mapping[str, str], progress: Progress
-) -> Context:
+def _context(paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, environ: Mapping[str, str], progress: Progress) -> Context:
     make = maker(paths.work, paths.cache, environ, progress.say)
     journal = Journal(folder.journal, folder.reserve)
     recorder = LogRecorder(AuditLog(folder.audit, folder.id))
@@ -205,5 +203,3 @@ def forget(paths: Paths, folder: RunFolder) -> None:
         if place.exists():
             remove_tree(place)
     folder.mark.unlink(missing_ok=True)
-
-

@@ -24,7 +24,10 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
     yield "network", plan.network.mode
     yield "docker", plan.docker
     limits = plan.limits
-    yield "limits", f"{limits.cpus:g} cpus, {size(limits.memory_bytes)}, {limits.pids} pids, {size(limits.disk_bytes)} disk, {duration(limits.timeout_s)}"
+    yield (
+        "limits",
+        f"{limits.cpus:g} cpus, {size(limits.memory_bytes)}, {limits.pids} pids, {size(limits.disk_bytes)} disk, {duration(limits.timeout_s)}",
+    )
     for limit in plan.unlimited:
         yield "not limited", limit
     for check in plan.checks:

@@ -4,7 +4,9 @@
 def printable(text: str) -> str:
     """Control characters and lone surrogates as visible escapes: a file name must not drive the user's terminal."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
         if not 0xD800 <= ord(character) <= 0xDFFF
         else f"\\x{ord(character) & 0xFF:02x}"
         for character in text

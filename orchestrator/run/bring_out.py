@@ -78,7 +78,8 @@ def _harvest(context: Context, environment: Environment | None) -> None:
         _empty(context.folder.outbox)
         code, said = _in_new_environment(context)
         if code != 0:
-            raise HarvestFailed(f"the harvest program ended with {code}: {said}", remedy=f"the workspace is kept: aienv show {context.folder.id}")
+            remedy = f"the workspace is kept: aienv show {context.folder.id}"
+            raise HarvestFailed(f"the harvest program ended with {code}: {said}", remedy=remedy)
 
 
 def _in_new_environment(context: Context) -> tuple[int | None, str]:

@@ -1,6 +1,6 @@
 """The main path. A plan goes in, a record comes out, and nothing of the run is left but its folder.
 
-    folder -> broker -> workspace and environment, side by side -> agent -> harvest -> deliver -> checks -> teardown -> report
+folder -> broker -> workspace and environment, side by side -> agent -> harvest -> deliver -> checks -> teardown -> report
 """
 
 import json
@@ -79,11 +79,12 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         journal.end(Step.FOLDER)
         faults.reach(Step.FOLDER, "end")
         broker = _start_broker(journal, faults, folder, interrupts)
-        context = Context(
-            paths, folder, prepared.plan, prepared.plan_digest, journal, broker, faults, progress, prepared.backend, prepared.make_backend
-        )
+        plan, backend, make = prepared.plan, prepared.backend, prepared.make_backend
+        context = Context(paths, folder, plan, prepared.plan_digest, journal, broker, faults, progress, backend, make)
         result = Result()
-        broker.event("run.start", {"plan": prepared.plan_digest, "backend": dict(prepared.facts.details), "version": prepared.facts.version})
+        broker.event(
+            "run.start", {"plan": prepared.plan_digest, "backend": dict(prepared.facts.details), "version": prepared.facts.version}
+        )
         attempt(context, result, lambda: _prepare(context, prepared, broker, interrupts))
         if result.failure is None:
             result.started_agent = True
@@ -119,7 +120,7 @@ def finish(context: Context, result: Result, lock: folders.RunLock, recovered: b
 def status_from(result: Result) -> Status:
     if isinstance(result.failure, Interrupted):
         return "interrupted"
-    if result.failure is not None and not (isinstance(result.failure, EnvironmentFailed) and result.outcome and result.outcome.reason != "lost"):
+    if result.failure is not None:
         return "refused" if result.failure.exit_code == 4 else "error"
     return status_of(result.outcome, all(check.exit_code == 0 for check in result.checks))
 
@@ -133,7 +134,8 @@ def attempt(context: Context, result: Result, act: Callable[[], None]) -> None:
     except Exception as problem:  # noqa: BLE001 - the rim's outermost loop: harvest and teardown must still happen
         trace = context.folder.run / "crash.txt"
         trace.write_text(traceback.format_exc())
-        result.failure = result.failure or AienvError(f"unexpected {type(problem).__name__}: {problem}", remedy=f"please report this, with {trace}", code="internal")
+        message = f"unexpected {type(problem).__name__}: {problem}"
+        result.failure = result.failure or AienvError(message, remedy=f"please report this, with {trace}", code="internal")
 
 
 def _start_broker(journal: Journal, faults: Faults, folder: folders.RunFolder, interrupts: Interrupts) -> Broker:
@@ -187,9 +189,8 @@ def _work(context: Context, result: Result, interrupts: Interrupts, streams: Str
     if result.outcome.reason == "lost":
         broker_lost = getattr(context.recorder, "lost", False)
         why = "the broker was killed" if broker_lost else environment.describe_end()
-        raise EnvironmentFailed(
-            f"the environment ended while the agent worked: {why}", remedy="its work was harvested; run the task again", code="environment-lost"
-        )
+        message = f"the environment ended while the agent worked: {why}"
+        raise EnvironmentFailed(message, remedy="its work was harvested; run the task again", code="environment-lost")
 
 
 def _environment(context: Context) -> Environment:

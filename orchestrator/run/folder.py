@@ -128,6 +128,7 @@ def _new_mark(folder: RunFolder) -> RunLock:
     unborn = folder.mark.with_name(f".{folder.id}")
     descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
     os.rename(unborn, folder.mark)
     return RunLock(descriptor)
 
@@ -156,6 +157,16 @@ def is_owned(folder: RunFolder) -> bool:
         return folder.mark.exists()
     lock.release()
     return False
+
+
+def owner_of(folder: RunFolder) -> int | None:
+    """The pid of the main process, while it lives and looks after the run."""
+    if not is_owned(folder):
+        return None
+    try:
+        return int(folder.mark.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _lock(descriptor: int) -> bool:

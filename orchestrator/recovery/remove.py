@@ -1,0 +1,56 @@
+"""``aienv rm``: a run and everything that bears its id."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.backends.protocol import EnvRef
+from orchestrator.backends.select import maker
+from orchestrator.errors import AienvError, HarvestFailed
+from orchestrator.harvest.deliver import undeliver
+from orchestrator.model.paths import Paths
+from orchestrator.model.plan import BackendName
+from orchestrator.recovery.recover import forget
+from orchestrator.repos import mirror as mirrors
+from orchestrator.run import folder as folders
+from orchestrator.run.folder import RunFolder
+from orchestrator.run.listing import read_json
+from orchestrator.run.teardown import ROLES
+
+
+def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], discard: bool) -> None:
+    """Remove a run that nobody owns. ``discard``: also work that could not be harvested.
+
+    Raises:
+        HarvestFailed: the workspace holds work that is nowhere else, and ``discard`` was not given.
+        AienvError: an environment of it could not be removed.
+    """
+    report, plan = read_json(folder.report), read_json(folder.plan) or {}
+    unharvested = report is not None and report["kept"] and report["result"]["commit"] is None and report["error"] is not None
+    if unharvested and not discard:
+        raise HarvestFailed(
+            f"the work of run {folder.id} was not harvested; it lies in {report['kept'] if report else folder.work}",
+            remedy=f"aienv gc tries again; aienv rm --force {folder.id} throws it away",
+        )
+    lock = folders.acquire(folder)
+    try:
+        if plan:
+            _destroy_environments(paths, folder.id, plan["backend"], environ)
+            if plan["repo"]["kind"] == "path" and Path(plan["repo"]["location"]).is_dir():
+                undeliver(Path(plan["repo"]["location"]), folder.id)
+        mirrors.release(paths.mirrors, folder.id)
+        forget(paths, folder)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _destroy_environments(paths: Paths, run_id: str, backend: BackendName, environ: Mapping[str, str]) -> None:
+    make = maker(paths.work, paths.cache, environ, lambda text: None)
+    for name in dict.fromkeys((backend, "local")):
+        place = make(name)
+        for role in ROLES:
+            try:
+                place.destroy(EnvRef(run_id, role, name, None))
+            except AienvError as problem:
+                message = f"an environment of run {run_id} could not be removed: {problem}"
+                raise AienvError(message, remedy=problem.remedy, code=problem.code) from problem
