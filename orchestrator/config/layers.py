@@ -15,6 +15,8 @@ from typing import Literal, cast
 from orchestrator.config.document import Given
 from orchestrator.config.node import shown
 from orchestrator.config.schema import KEYS, Key, key_named
+from orchestrator.config.values import BadValue
+from orchestrator.errors import UsageError
 
 Layer = Literal[
     "built-in", "organisation", "user", "repository", "repository task", "task file", "environment", "flags", "locked"
@@ -143,9 +145,12 @@ def explain(settings: Settings, name: str) -> Explanation:
     """Where a value comes from.
 
     Raises:
-        values.BadValue: there is no such key.
+        UsageError: there is no such key; with the nearest one.
     """
-    key = key_named(name)
+    try:
+        key = key_named(name)
+    except BadValue as problem:
+        raise UsageError(str(problem), remedy=problem.remedy) from problem
     setting = settings[key.name]
     lines = tuple((entry.layer, entry.given.where, value_text(key, entry.given.value), entry.status) for entry in reversed(setting.entries))
     return Explanation(key.name, key.doc, setting.text, setting.layer, setting.where, key.repository.words, lines)

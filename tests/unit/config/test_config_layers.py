@@ -7,7 +7,7 @@ import pytest
 from orchestrator.config.document import Document, read_document
 from orchestrator.config.layers import LAYERS, REPOSITORY_LAYERS, Layer, Policy, Settings, Source, explain, resolve
 from orchestrator.config.schema import KEYS
-from orchestrator.config.values import BadValue
+from orchestrator.errors import UsageError
 
 Files = dict[Layer, str]
 POLICY = "/etc/aienv/policy.yaml"
@@ -288,7 +288,7 @@ def test_explain() -> None:
         ("user", "user:1", "8g", "overridden"),
         ("built-in", "built in", "4g", "overridden"),
     )
-    with pytest.raises(BadValue, match=r"unknown key 'limits\.memroy', perhaps 'limits\.memory'\?"):
+    with pytest.raises(UsageError, match=r"unknown key 'limits\.memroy', perhaps 'limits\.memory'\?"):
         explain(settings({}), "limits.memroy")
 
 

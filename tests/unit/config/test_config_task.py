@@ -10,7 +10,7 @@ from orchestrator.config.names import TASK_NAME, branch_problem
 from orchestrator.config.schema import AGENTS, GROUPS, KEYS
 from orchestrator.config.starter import starter_task
 from orchestrator.config.task import slug, task_from
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, UsageError
 from orchestrator.model.codec import canonical_json, from_plain
 from orchestrator.model.task import EnvironmentChoice, Limits, TaskSpec
 
@@ -182,3 +182,17 @@ def test_starter_task_parses(agent: str) -> None:
     lines = [line[2:] if line.startswith("# ") and line[2:].partition(":")[0] in keys else line for line in text.splitlines()]
     opened = task({"task file": "\n".join(lines)})
     assert (opened.checks, opened.artifacts, opened.output.branch) == (("pytest -q",), ("dist/*",), "aienv/my-task")
+
+
+@pytest.mark.parametrize(
+    ("name", "agent"), [("../../etc/x", "claude"), ("a b", "claude"), ("", "claude"), ("a..b", "command"), ("ok", "clod")]
+)
+def test_starter_task_refuses_bad_names(name: str, agent: str) -> None:
+    """The name becomes the name of a file."""
+    with pytest.raises(UsageError, match=r"^(name|agent): "):
+        starter_task(name, agent)
+
+
+def test_a_starter_name_may_end_like_a_lock() -> None:
+    """Names that are fine for a task but not for the end of a branch name leave the file valid, too."""
+    assert task({"task file": starter_task("x.lock", "command")}).name == "x.lock"
