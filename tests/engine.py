@@ -31,8 +31,10 @@ from pathlib import Path
 from typing import IO, Any
 
 SUITES: Mapping[str, str] = {"20.10": "bookworm", "26.1": "trixie"}  # Debian's release that carries the engine
-ENGINE_PACKAGES = "docker.io,docker-cli,iptables,ca-certificates"
-OLD_ENGINE_PACKAGES = "docker.io,iptables,ca-certificates"  # the client is part of docker.io in bookworm
+ENGINE_PACKAGES: Mapping[str, str] = {
+    "20.10": "docker.io,iptables,mount,ca-certificates",  # the client is part of docker.io in bookworm
+    "26.1": "docker.io,docker-cli,iptables,mount,ca-certificates",
+}
 MIRROR_OPTIONS = (
     "--aptopt=Acquire::Languages none",
     "--aptopt=Acquire::Retries 3",
@@ -42,7 +44,7 @@ MIRROR_OPTIONS = (
 )
 START_S = 60.0
 STOP_S = 20.0
-# Seen through the chroot at the same path, so that the engine finds the source of a bind mount.
+# All others are seen by an engine with a root of its own at the same path, so that it finds the source of a bind mount.
 NOT_SHARED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "var", "boot", "dev", "proc", "sys", "run", "lost+found")
 
 
@@ -103,7 +105,7 @@ class State:
     """What ``stop`` must know, written to ``<root>/engine.json`` before anything is started."""
 
     version: str
-    chroot: bool
+    own_root: bool
     owner: int  # process whose death ends the engine; 0: stays until it is stopped
     owner_start: str
     holder: int = 0
@@ -121,7 +123,7 @@ class Engine:
             raise CannotHave(f"no engine {version!r} is known, only {', '.join(SUITES)}")
         self.root = root
         self.version = version
-        self.state = State(version, chroot=_installed_version() != version, owner=os.getpid() if tied else 0, owner_start="")
+        self.state = State(version, own_root=_installed_version() != version, owner=os.getpid() if tied else 0, owner_start="")
         if tied:
             self.state.owner_start = start_time(os.getpid())
         self.address = f"unix://{root}/engine.sock"
@@ -150,7 +152,7 @@ class Engine:
 
     def _hold_namespaces(self) -> None:
         """A process that sleeps in the engine's namespaces, so that they outlive a killed engine as on a real machine."""
-        mounts = ("--mount", "--propagation", "private") if self.state.chroot else ()
+        mounts = ("--mount", "--propagation", "private") if self.state.own_root else ()
         holder = subprocess.Popen(
             ["unshare", "--net", *mounts, "--", *self._tie("KILL"), "sleep", "infinity"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -160,15 +162,15 @@ class Engine:
         ours = os.readlink("/proc/self/ns/net")
         _until(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours and _command(holder.pid)[:1] == ["sleep"], 10, "namespaces")
         run([*self._enter(), "ip", "link", "set", "lo", "up"])
-        if self.state.chroot:
-            with built_once(f"engine-{self.version}", self._build_tree) as tree:
+        if self.state.own_root:
+            with built_once(f"engine-{self.version}-with-mount", self._build_tree) as tree:
                 run([*self._enter(), "sh", "-euc", _mount_script(tree, self.root)])
 
     def _build_tree(self, target: Path) -> None:
-        debian_tree(target, SUITES[self.version], "essential", OLD_ENGINE_PACKAGES if self.version == "20.10" else ENGINE_PACKAGES)
+        debian_tree(target, SUITES[self.version], "essential", ENGINE_PACKAGES[self.version])
 
     def _enter(self) -> list[str]:
-        mounts = ["--mount"] if self.state.chroot else []
+        mounts = ["--mount"] if self.state.own_root else []
         return ["nsenter", "--target", str(self.state.holder), "--net", *mounts, "--"]
 
     def _tie(self, name: str) -> list[str]:
@@ -178,7 +180,6 @@ class Engine:
         root = self.root
         for stale in (root / "engine.sock", root / "engine.pid", root / "exec" / "containerd" / "containerd.pid"):
             stale.unlink(missing_ok=True)
-        change_root = ["chroot", str(root / "chroot")] if self.state.chroot else []
         command = [
             "dockerd", "--host", self.address, "--data-root", str(root / "data"), "--exec-root", str(root / "exec"),
             "--pidfile", str(root / "engine.pid"), "--cgroup-parent", self.cgroup_parent, "--group", "root",
@@ -186,7 +187,7 @@ class Engine:
         environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(root), "TMPDIR": ""}
         with open(root / "dockerd.log", "ab") as log:
             daemon = subprocess.Popen(
-                [*self._enter(), *self._tie("TERM"), *change_root, *command],
+                [*self._enter(), *self._tie("TERM"), *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environ,
             )  # fmt: skip
         self.state.daemon, self.state.daemon_start = daemon.pid, start_time(daemon.pid)
@@ -343,16 +344,20 @@ def _installed_version() -> str:
 
 
 def _mount_script(tree: Path, root: Path) -> str:
-    """Shell text that builds ``<root>/chroot``: the cached tree below a private layer, with the machine's folders."""
-    new = root / "chroot"
+    """Shell text that makes the cached tree, below a private layer and with the machine's folders, the namespace's root.
+
+    It must be the real root: in a mere chroot the kernel refuses user namespaces, also to the containers.
+    """
+    new = root / "root"
     folders = [entry.name for entry in os.scandir("/") if entry.is_dir(follow_symlinks=False)]
-    shared = [name for name in sorted(folders) if name not in NOT_SHARED]
+    shared = ["proc", "sys", "dev", *(name for name in sorted(folders) if name not in NOT_SHARED), "var/tmp"]
     lines = [
-        f"mkdir -p {new} {root}/upper {root}/work",
-        # The root must be a mount point: the engine calls pivot_root to unpack images.
+        f"mkdir -p {new} {root}/upper/old {root}/work",
         f"mount -t overlay overlay -o lowerdir={tree},upperdir={root}/upper,workdir={root}/work {new}",
-        *(f"mkdir -p {new}/{name}; mount --rbind /{name} {new}/{name}" for name in ("proc", "sys", "dev", *shared, "var/tmp")),
-        f"mkdir -p {new}{root}; mountpoint -q {new}{root} || mount --rbind {root} {new}{root}" if str(root).startswith("/var/") else ":",
+        *(f"mkdir -p {new}/{name}; mount --rbind /{name} {new}/{name}" for name in shared),
+        f"cd {new}",
+        "pivot_root . old",
+        "exec chroot . umount --lazy /old",
     ]
     return "\n".join(lines)
 

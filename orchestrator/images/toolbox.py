@@ -27,6 +27,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -75,7 +76,7 @@ UNUSED_MODULES = frozenset(
 class Builder(Protocol):
     """What an engine must do for us where there is no apt: build ``dockerfile`` from ``context`` and give the file system as tar."""
 
-    def build_and_export(self, context: bytes, dockerfile: str, progress: Progress) -> IO[bytes]: ...
+    def build_and_export(self, context: bytes, dockerfile: str, progress: Progress) -> AbstractContextManager[IO[bytes]]: ...
 
 
 def ensure(

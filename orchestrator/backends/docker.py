@@ -1,0 +1,593 @@
+"""The Docker backend: one container per environment, with the toolbox mounted and the launcher as its command.
+
+The only file that imports the Docker SDK, and only when an engine is needed. What is sent is decided in ``docker_args``;
+here it is sent, with a deadline on every call: an engine that stopped answering must not stop us.
+"""
+
+import contextlib
+import io
+import itertools
+import platform
+import posixpath
+import socket
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+from orchestrator.backends import docker_args
+from orchestrator.backends.docker_args import EngineFacts, ImageFacts
+from orchestrator.backends.docker_endpoint import Endpoint, find_endpoint
+from orchestrator.backends.protocol import BackendFacts, Capabilities, EnvironmentRequest, EnvRef
+from orchestrator.errors import BackendUnavailable, EnvironmentFailed
+from orchestrator.images import base, toolbox
+from orchestrator.launcher.client import LauncherClient, listen
+from orchestrator.launcher.command import container_command, container_config
+from orchestrator.model.plan import BackendName, ImagePlan
+
+CALL_S = 30.0  # one call to a healthy engine takes milliseconds; a loaded machine has been seen to take ten seconds
+CHECK_S = 5.0
+PULL_STALL_S = 120.0
+BUILD_STALL_S = 900.0  # a build step may be silent for long
+RETRY_S = 0.2
+SETTLE_S = 2.0  # between the end of the launcher's connection and the engine's knowing it
+MINIMUM_API, NEWEST_API = (1, 41), (1, 45)  # tried with engines 20.10 and 26.1
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+NOT_SEEN = "bind source path does not exist"
+
+Progress = Callable[[str], None]
+
+
+class EngineRefused(EnvironmentFailed):
+    """The engine answered, with an error. ``status`` is its HTTP status."""
+
+    def __init__(self, what: str, status: int, said: str) -> None:
+        super().__init__(f"{what}: {said}", code="engine-refused")
+        self.status = status
+        self.said = said
+
+
+class EngineSilent(EnvironmentFailed):
+    """The engine is gone, or did not answer in time."""
+
+
+class Engine:
+    """One Docker engine. Every method is one call, and ends within its deadline. Thread-safe."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._api: str | None = None
+
+    @contextlib.contextmanager
+    def _client(self, what: str, timeout_s: float = CALL_S) -> Iterator[Any]:
+        """A connection for one call; what goes wrong in the block comes out as one of the two errors above.
+
+        Raises:
+            EngineRefused, EngineSilent
+        """
+        import docker
+        import requests
+
+        try:
+            with contextlib.closing(self._connect(docker, timeout_s)) as client:
+                yield client
+        except docker.errors.APIError as problem:
+            status = problem.response.status_code if problem.response is not None else 500
+            said = problem.explanation if isinstance(problem.explanation, str) else str(problem.explanation or problem)
+            raise EngineRefused(what, status, said.strip()) from problem
+        except docker.errors.DockerException as problem:
+            raise EngineSilent(f"{what}: the Docker engine at {self.endpoint.address} does not answer: {problem}") from problem
+        except (requests.RequestException, OSError) as problem:
+            raise EngineSilent(
+                f"{what}: the Docker engine at {self.endpoint.address} does not answer ({type(problem).__name__})",
+                remedy="see whether it runs: docker info",
+            ) from problem
+
+    def _connect(self, docker: Any, timeout_s: float) -> Any:
+        tls: Any = False
+        if self.endpoint.tls is not None:
+            pem = self.endpoint.tls
+            pair = (pem.cert, pem.key) if pem.cert and pem.key else None
+            tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=pem.ca, verify=pem.verify)
+        timeout = max(1, int(timeout_s))
+        if self._api is None:
+            with contextlib.closing(docker.APIClient(self.endpoint.address, version="auto", timeout=timeout, tls=tls)) as first:
+                self._api = _api_to_speak(first.api_version)
+        return docker.APIClient(self.endpoint.address, version=self._api, timeout=timeout, tls=tls)
+
+    # facts
+
+    def version(self) -> dict[str, Any]:
+        with self._client("ask for the engine's version", CHECK_S) as client:
+            return dict(client.version())
+
+    def info(self) -> dict[str, Any]:
+        with self._client("ask what the engine can do", CHECK_S) as client:
+            return dict(client.info())
+
+    # images
+
+    def image(self, reference: str) -> dict[str, Any] | None:
+        """The engine's own description; None when the image is not there."""
+        with contextlib.suppress(EngineRefused, KeyError):
+            with self._client(f"look for image {reference!r}") as client:
+                return dict(client.inspect_image(reference))
+        return None
+
+    def images(self, label: str) -> list[dict[str, Any]]:
+        with self._client("list images") as client:
+            return list(client.images(filters={"label": label}))
+
+    def pull(self, reference: str, progress: Progress) -> None:
+        """Fetch an image with the user's own login."""
+        with self._client(f"pull image {reference!r}", PULL_STALL_S) as client:
+            repository, tag = _split_reference(reference)
+            for event in client.pull(repository, tag=tag, stream=True, decode=True):
+                _follow(f"pull image {reference!r}", event, lambda line: None)
+        progress(f"image {reference}: pulled")
+
+    def build(self, context: bytes, dockerfile: str, name: str, labels: Mapping[str, str], progress: Progress) -> str:
+        """Build an image from a tar of its context and the text of its Dockerfile. Returns its id."""
+        what = f"build image {name!r}"
+        with self._client(what, BUILD_STALL_S) as client:
+            stream = io.BytesIO(_with_dockerfile(context, dockerfile))
+            options = {
+                "custom_context": True,
+                "encoding": None,
+                "tag": name,
+                "labels": dict(labels),
+                "rm": True,
+                "forcerm": True,
+                "decode": True,
+            }
+            for event in client.build(fileobj=stream, **options):
+                _follow(what, event, progress)
+            return str(client.inspect_image(name)["Id"])
+
+    def import_image(self, stream: IO[bytes], name: str, changes: tuple[str, ...]) -> str:
+        """Make an image of a root file system in tar form; ``changes`` are lines of a Dockerfile."""
+        repository, tag = _split_reference(name)
+        with self._client(f"import image {name!r}", BUILD_STALL_S) as client:
+            client.import_image(src=stream, repository=repository, tag=tag, changes=list(changes))
+            return str(client.inspect_image(name)["Id"])
+
+    def remove_image(self, name: str) -> None:
+        with self._client(f"remove image {name!r}") as client:
+            client.remove_image(name)
+
+    @contextlib.contextmanager
+    def build_and_export(self, context: bytes, dockerfile: str, progress: Progress) -> Iterator[IO[bytes]]:
+        """Build, and give the image's file system as tar. Nothing of it stays in the engine."""
+        name = f"aienv/toolbox:build-{time.time_ns()}"
+        labels = {docker_args.MANAGED: "1", "dev.aienv.image": "toolbox"}
+        with contextlib.ExitStack() as undo, tempfile.TemporaryFile() as file:
+            undo.callback(self._discard_image, name)
+            self.build(context, dockerfile, name, labels, progress)
+            with self._client("export the toolbox", BUILD_STALL_S) as client:
+                container = client.create_container_from_config({"Image": name, "Labels": labels}, name=None)["Id"]
+                undo.callback(self._discard_container, container)
+                for chunk in client.export(container):
+                    file.write(chunk)
+            file.seek(0)
+            yield file
+
+    def _discard_image(self, name: str) -> None:
+        with contextlib.suppress(EnvironmentFailed):
+            self.remove_image(name)
+
+    def _discard_container(self, container: str) -> None:
+        with contextlib.suppress(EnvironmentFailed):
+            self.remove(container, CALL_S)
+
+    # containers
+
+    def create(self, name: str, body: Mapping[str, Any], timeout_s: float) -> str:
+        with self._client(f"create container {name}", timeout_s) as client:
+            return str(client.create_container_from_config(dict(body), name=name)["Id"])
+
+    def start(self, container: str, timeout_s: float) -> None:
+        with self._client("start the container", timeout_s) as client:
+            client.start(container)
+
+    def container(self, name: str, timeout_s: float = CALL_S) -> dict[str, Any]:
+        with self._client(f"inspect container {name}", timeout_s) as client:
+            return dict(client.inspect_container(name))
+
+    def log_tail(self, container: str, lines: int) -> str:
+        with self._client("read the container's log", CHECK_S) as client:
+            return bytes(client.logs(container, stdout=True, stderr=True, tail=lines)).decode("utf-8", "replace").strip()
+
+    def containers(self, labels: Iterable[str], timeout_s: float = CALL_S) -> list[dict[str, Any]]:
+        with self._client("list containers", timeout_s) as client:
+            return list(client.containers(all=True, filters={"label": list(labels)}))
+
+    def kill(self, container: str, timeout_s: float) -> None:
+        """End it now, also when it is paused."""
+        with self._client("kill the container", timeout_s) as client:
+            client.kill(container)
+
+    def unpause(self, container: str, timeout_s: float) -> None:
+        with self._client("unpause the container", timeout_s) as client:
+            client.unpause(container)
+
+    def remove(self, container: str, timeout_s: float) -> None:
+        """With its anonymous volumes."""
+        with self._client("remove the container", timeout_s) as client:
+            client.remove_container(container, v=True, force=True)
+
+
+@dataclass(slots=True)
+class DockerEnvironment:
+    ref: EnvRef
+    launcher: LauncherClient
+    engine: Engine
+
+    def describe_end(self) -> str:
+        limit = time.monotonic() + SETTLE_S
+        while (text := _end_of(self.engine, str(self.ref.native_id))) is None:
+            if time.monotonic() > limit:
+                return "the container still runs, but its launcher has gone"
+            time.sleep(RETRY_S)
+        return text
+
+
+class DockerBackend:
+    """Containers of one engine. ``cache`` holds the toolbox; ``say`` takes lines for people."""
+
+    name: ClassVar[BackendName] = "docker"
+
+    def __init__(self, cache: Path, environ: Mapping[str, str], say: Progress, address: str | None = None) -> None:
+        self._cache = cache
+        self._environ = environ
+        self._say = say
+        self._address = address
+        self._found: Engine | None = None
+        self._facts: EngineFacts | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that the environment names.
+
+        Raises:
+            BackendUnavailable: the name leads nowhere.
+        """
+        if self._found is None:
+            self._found = Engine(find_endpoint(self._address, self._environ))
+        return self._found
+
+    def check(self) -> BackendFacts:
+        endpoint = self.engine.endpoint
+        _knock(endpoint)
+        try:
+            version, info = self.engine.version(), self.engine.info()
+        except EnvironmentFailed as problem:
+            raise BackendUnavailable(
+                f"the Docker engine at {endpoint.address} does not work: {problem.message}",
+                remedy="see what it says: docker info",
+                code="engine-broken",
+            ) from problem
+        facts = self._facts = engine_facts(version, info)
+        _refuse_unusable(endpoint, facts, info)
+        details = (
+            ("api", facts.api),
+            ("machine", facts.machine),
+            ("cgroup", str(info.get("CgroupVersion") or "1")),
+            ("storage", str(info.get("Driver") or "")),
+            ("security", ", ".join(_security_names(info)) or "none"),
+            ("chosen by", endpoint.source),
+        )
+        capabilities = Capabilities("container+sandbox", images=True, unlimited=docker_args.unlimited(facts))
+        return BackendFacts("docker", endpoint.address, facts.version, capabilities, details)
+
+    def resolve_image(self, reference: str | None) -> ImagePlan | None:
+        name = reference if reference is not None else base.ensure(self.engine, self._cache, self._say).name
+        found = self.engine.image(name)
+        if found is None:
+            self._pull(name)
+            found = self.engine.image(name)
+        if found is None:
+            raise EnvironmentFailed(f"image {name!r} was pulled, and is not there", code="image-missing")
+        facts = image_facts(found)
+        _refuse_foreign(name, facts)
+        return ImagePlan(name, facts.id, facts.env)
+
+    def _pull(self, reference: str) -> None:
+        self._say(f"image {reference}: not here yet, pulling")
+        try:
+            self.engine.pull(reference, self._say)
+        except EnvironmentFailed as problem:
+            raise EnvironmentFailed(
+                f"image {reference!r} is not in the Docker engine, and cannot be pulled: {problem.message}",
+                remedy="check the name, docker login for a private registry, or docker pull it beforehand",
+                code="image-missing",
+            ) from problem
+
+    def open(self, request: EnvironmentRequest) -> DockerEnvironment:
+        deadline = time.monotonic() + request.deadline_s
+        if request.image is None:
+            raise EnvironmentFailed("the Docker backend needs an image")
+        if self._facts is None:
+            self.check()
+        config = container_config(request.workspace, tuple(name for name, _ in request.folders.objects))
+        tree = toolbox.ensure(self._cache, self._say, engine=self.engine)
+        found = self.engine.image(request.image.id)
+        if found is None:
+            raise EnvironmentFailed(
+                f"image {request.image.reference!r} ({request.image.id}) is no longer in the Docker engine", code="image-missing"
+            )
+        with contextlib.closing(listen(request.folders.control, request.uid, request.gid)) as listener:
+            container = self._start(request, image_facts(found), str(tree), container_command(config), deadline)
+            client = listener.accept(_left(deadline), lambda: _end_of(self.engine, container))
+        try:
+            _refuse_moved_folders(client, request)
+        except EnvironmentFailed:
+            client.close()
+            raise
+        return DockerEnvironment(EnvRef(request.run_id, request.role, "docker", container), client, self.engine)
+
+    def _start(self, request: EnvironmentRequest, image: ImageFacts, tree: str, command: tuple[str, ...], deadline: float) -> str:
+        facts = self._facts
+        assert facts is not None
+        name = docker_args.container_name(request.run_id, request.role)
+        body = docker_args.create_arguments(request, image, facts, tree, command)
+        try:
+            container = self.engine.create(name, body, _left(deadline))
+            self.engine.start(container, _left(deadline))
+        except EngineRefused as problem:
+            if facts.init and "docker-init" in problem.said:
+                # No init in this engine: the launcher reaps what it is left with, so it can be process 1 itself.
+                self._facts = replace(facts, init=False)
+                self.destroy(EnvRef(request.run_id, request.role, "docker", None), _left(deadline))
+                return self._start(request, image, tree, command, deadline)
+            raise _explained(problem, self.engine.endpoint) from problem
+        return container
+
+    def survey(self) -> Iterable[EnvRef]:
+        for found in self.engine.containers([f"{docker_args.MANAGED}=1"]):
+            labels = docker_args.labels_of(found.get("Labels") or {})
+            if labels is not None:
+                yield EnvRef(labels[0], "harvest" if labels[1] == "harvest" else "task", "docker", str(found["Id"]))
+
+    def destroy(self, ref: EnvRef, deadline_s: float = 20.0) -> tuple[str, ...]:
+        deadline = time.monotonic() + deadline_s
+        removed: dict[str, str] = {}
+        for attempt in itertools.count():
+            time.sleep(RETRY_S if attempt > 1 else 0)  # the second look comes at once: usually all is gone by then
+            try:
+                left = self._of(ref, _left(deadline))
+                if not left:
+                    return tuple(removed.values())
+                for container, name in left.items():
+                    removed[container] = f"container {name}"
+                    self._end(container, deadline)
+                problem: EnvironmentFailed | None = None
+            except EnvironmentFailed as failed:
+                problem = failed  # the engine is being restarted, or another removal goes on
+            if time.monotonic() >= deadline:
+                said = f": {problem.message}" if problem else ""
+                raise EnvironmentFailed(
+                    f"the container of run {ref.run_id} could not be removed within {deadline_s:.0f} s{said}",
+                    remedy="when the Docker engine answers again: aienv gc",
+                    code="left-behind",
+                )
+        raise AssertionError("the loop above ends by return or raise")
+
+    def _of(self, ref: EnvRef, timeout_s: float) -> dict[str, str]:
+        """Id -> name of the containers of this run and role, whatever state they are in."""
+        labels = [f"{docker_args.MANAGED}=1", f"{docker_args.RUN}={ref.run_id}", f"{docker_args.ROLE}={ref.role}"]
+        found = self.engine.containers(labels, timeout_s)
+        return {str(each["Id"]): str((each.get("Names") or ["?"])[0]).lstrip("/") for each in found}
+
+    def _end(self, container: str, deadline: float) -> None:
+        """Kill first: removing a running container waits for its own stop signal in some engines."""
+        for step in (self.engine.unpause, self.engine.kill, self.engine.remove):
+            with contextlib.suppress(EngineRefused):  # not paused, not running, gone, being removed: the next look tells
+                step(container, _left(deadline))
+
+
+# --- what the engine's answers mean ----------------------------------------------------------------------------------
+
+
+def engine_facts(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineFacts:
+    """The parts of ``/version`` and ``/info`` that matter here."""
+    return EngineFacts(
+        version=str(version.get("Version") or "unknown"),
+        api=str(version.get("ApiVersion") or "0"),
+        machine=str(info.get("Architecture") or ""),
+        cpus=int(info.get("NCPU") or 1),
+        apparmor="apparmor" in _security_names(info),
+        init=True,
+        memory_limit=bool(info.get("MemoryLimit")),
+        swap_limit=bool(info.get("SwapLimit")),
+        cpu_limit=bool(info.get("CpuCfsQuota")),
+        pids_limit=bool(info.get("PidsLimit")),
+    )
+
+
+def image_facts(found: Mapping[str, Any]) -> ImageFacts:
+    """The parts of an image's description that matter here; any of them may be missing."""
+    config = found.get("Config") or {}
+    pairs = (str(word).partition("=") for word in config.get("Env") or ())
+    return ImageFacts(
+        id=str(found["Id"]),
+        os=str(found.get("Os") or "linux"),
+        machine=str(found.get("Architecture") or ""),
+        env=tuple((name, value) for name, _, value in pairs),
+        volumes=tuple(sorted(str(path) for path in config.get("Volumes") or ())),
+    )
+
+
+def _security_names(info: Mapping[str, Any]) -> list[str]:
+    """``name=seccomp,profile=default`` -> ``seccomp``; older engines gave the bare word."""
+    words = [str(option).split(",")[0] for option in info.get("SecurityOptions") or ()]
+    return [word.removeprefix("name=") for word in words]
+
+
+def _api_to_speak(theirs: str) -> str:
+    return theirs if _numbers(theirs) < NEWEST_API else ".".join(map(str, NEWEST_API))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _split_reference(reference: str) -> tuple[str, str | None]:
+    """Repository, and tag or digest; a colon before a slash belongs to the registry's port."""
+    if "@" in reference:
+        repository, _, digest = reference.partition("@")
+        return repository, digest
+    head, colon, tag = reference.rpartition(":")
+    return (head, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def _follow(what: str, event: Any, progress: Progress) -> None:
+    """One event of a pull or a build."""
+    if not isinstance(event, dict):
+        return
+    if event.get("error"):
+        raise EngineRefused(what, 500, str(event["error"]).strip())
+    if line := str(event.get("stream") or "").strip():
+        progress(line)
+
+
+def _with_dockerfile(context: bytes, dockerfile: str) -> bytes:
+    """The context with one more file; a tar ends with zero blocks, so the file is put in front."""
+    stream, data = io.BytesIO(), dockerfile.encode()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+        with tarfile.open(fileobj=io.BytesIO(context)) as given:
+            for entry in given:
+                archive.addfile(entry, given.extractfile(entry) if entry.isreg() else None)
+    return stream.getvalue()
+
+
+def _knock(endpoint: Endpoint) -> None:
+    """Tell apart the ways in which a local socket does not answer; the SDK's message is the same for all.
+
+    Raises:
+        BackendUnavailable
+    """
+    if endpoint.socket_path is None:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(CHECK_S)
+        try:
+            sock.connect(endpoint.socket_path)
+        except FileNotFoundError:
+            raise BackendUnavailable(
+                f"no Docker engine at {endpoint.address} ({endpoint.source}): there is no such socket",
+                remedy="install and start Docker, set DOCKER_HOST, or choose --backend local",
+                code="engine-missing",
+            ) from None
+        except PermissionError:
+            raise BackendUnavailable(
+                f"the Docker engine's socket {endpoint.socket_path} is closed to this user",
+                remedy="have yourself added to its group: sudo usermod -aG docker $USER, then log in again; or choose --backend local",
+                code="engine-permission",
+            ) from None
+        except OSError as problem:
+            raise BackendUnavailable(
+                f"no Docker engine answers at {endpoint.address} ({endpoint.source}): {problem.strerror or problem}",
+                remedy="start Docker, or choose --backend local",
+                code="engine-down",
+            ) from None
+
+
+def _refuse_unusable(endpoint: Endpoint, facts: EngineFacts, info: Mapping[str, Any]) -> None:
+    """Engines in which our container would be something else than we promise.
+
+    Raises:
+        BackendUnavailable
+    """
+    local = "choose another engine with DOCKER_HOST, or --backend local"
+    names = _security_names(info)
+    if _numbers(facts.api) < MINIMUM_API:
+        wanted = ".".join(map(str, MINIMUM_API))
+        raise BackendUnavailable(
+            f"the Docker engine {facts.version} at {endpoint.address} is too old: it speaks API {facts.api}, {wanted} is needed",
+            remedy="update it to 20.10 or newer, or choose --backend local",
+            code="engine-old",
+        )
+    if str(info.get("OSType") or "linux") != "linux":
+        raise BackendUnavailable(
+            f"the Docker engine at {endpoint.address} runs {info['OSType']} containers", remedy=local, code="engine-os"
+        )
+    if facts.machine not in ("", platform.machine()):
+        raise BackendUnavailable(
+            f"the Docker engine at {endpoint.address} runs on {facts.machine}, this machine is {platform.machine()}",
+            remedy=local,
+            code="engine-machine",
+        )
+    if "seccomp" not in names:
+        raise BackendUnavailable(f"the Docker engine at {endpoint.address} has no seccomp", remedy=local, code="engine-seccomp")
+    for name, what in (("rootless", "runs rootless"), ("userns", "maps user ids (userns-remap)")):
+        if name in names:
+            raise BackendUnavailable(
+                f"the Docker engine at {endpoint.address} {what}: inside, the workspace would belong to another user",
+                remedy=local,
+                code="engine-userns",
+            )
+
+
+def _refuse_foreign(name: str, image: ImageFacts) -> None:
+    wanted = ARCHITECTURES.get(platform.machine(), platform.machine())
+    if image.os != "linux" or image.machine not in ("", wanted):
+        raise EnvironmentFailed(
+            f"image {name!r} is for {image.os}/{image.machine}, this machine runs linux/{wanted}",
+            remedy=f"docker pull --platform linux/{wanted} {name}, or choose another image",
+            code="image-machine",
+        )
+
+
+def _refuse_moved_folders(client: LauncherClient, request: EnvironmentRequest) -> None:
+    """Our folders must lie where they seem to lie: through a link of the image's they could be in a place that the agent writes.
+
+    Raises:
+        EnvironmentFailed
+    """
+    ours = {"opt", "run", request.workspace.strip("/").split("/")[0]}
+    for entry in client.facts.root:
+        if entry.name in ours and entry.kind == "link":
+            raise EnvironmentFailed(
+                f"in this image /{entry.name} is a link (to {posixpath.join('/', entry.target)!r}), and aienv needs a folder there",
+                remedy="choose another image, or make it a folder in yours",
+                code="image-links",
+            )
+
+
+def _explained(problem: EngineRefused, endpoint: Endpoint) -> EnvironmentFailed:
+    if NOT_SEEN in problem.said:
+        folder = problem.said.rpartition(NOT_SEEN)[2].lstrip(": ").strip()
+        return EnvironmentFailed(
+            f"the Docker engine at {endpoint.address} does not see this machine's folder {folder}",
+            remedy="use an engine on this machine, or share that folder with it (Docker Desktop: Settings, File sharing)",
+            code="engine-remote",
+        )
+    return problem
+
+
+def _end_of(engine: Engine, container: str) -> str | None:
+    """Why the container is no longer running, in words; None while it runs."""
+    try:
+        state = engine.container(container, CHECK_S).get("State") or {}
+        if state.get("Running"):
+            return None
+        said = engine.log_tail(container, 5)
+    except EngineRefused as problem:
+        return "the container is gone: someone else removed it" if problem.status == 404 else problem.message
+    except EnvironmentFailed as problem:
+        return problem.message
+    if state.get("OOMKilled"):
+        return "the container ran out of memory and was killed; raise limits.memory"
+    words = f"the container ended with code {state.get('ExitCode')}"
+    return ": ".join(word for word in (words, str(state.get("Error") or ""), said) if word)
+
+
+def _left(deadline: float) -> float:
+    """Seconds until ``deadline``, at least one: a call that is sent must have a chance to be answered."""
+    return max(1.0, deadline - time.monotonic())

@@ -1,0 +1,70 @@
+"""What ``aienv images`` does: build, list and remove what is ours, nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.errors import NotFound, UsageError
+from orchestrator.images import base, toolbox
+from orchestrator.images.base import ImageEngine, Progress
+from orchestrator.images.toolbox import Builder
+
+LABEL = "dev.aienv.image"
+BUILDABLE = ("base", "toolbox")
+
+
+class StoreEngine(ImageEngine, Builder, Protocol):
+    """What is needed of an engine."""
+
+    def images(self, label: str) -> list[dict[str, Any]]: ...
+
+    def remove_image(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """``kind``: base, or what else carries our label; ``created``: seconds since 1970."""
+
+    name: str
+    kind: str
+    id: str
+    size_bytes: int
+    created: int
+
+
+def build(name: str, engine: StoreEngine | None, cache: Path, say: Progress) -> str:
+    """Make ``base`` (in the engine) or ``toolbox`` (in the cache) anew. Returns the image's name or the tree's path.
+
+    Raises:
+        UsageError: another name. EnvironmentFailed: it cannot be made.
+    """
+    if name == "toolbox":
+        return str(toolbox.ensure(cache, say, engine=engine, rebuild=True))
+    if name == "base" and engine is not None:
+        return base.build(engine, cache, say).name
+    raise UsageError(f"unknown image {name!r}", remedy=f"there are: {', '.join(BUILDABLE)}")
+
+
+def list_images(engine: StoreEngine) -> tuple[StoredImage, ...]:
+    """All images with our label, the newest first."""
+    found = [_stored(name, image) for image in engine.images(LABEL) for name in image.get("RepoTags") or [str(image["Id"])]]
+    return tuple(sorted(found, key=lambda image: (-image.created, image.name)))
+
+
+def remove(name: str, engine: StoreEngine) -> StoredImage:
+    """Remove one image by its name or id.
+
+    Raises:
+        NotFound: none of ours has that name. EnvironmentFailed: it is in use.
+    """
+    for image in list_images(engine):
+        if name in (image.name, image.id):
+            engine.remove_image(image.name)
+            return image
+    raise NotFound(f"no image of aienv is called {name!r}", remedy="aienv images ls shows what there is")
+
+
+def _stored(name: str, image: Mapping[str, Any]) -> StoredImage:
+    labels = image.get("Labels") or {}
+    return StoredImage(name, str(labels.get(LABEL, "?")), str(image["Id"]), int(image.get("Size") or 0), int(image.get("Created") or 0))
