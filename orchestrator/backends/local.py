@@ -66,8 +66,8 @@ class LocalBackend:
         version = _bwrap_version(program)
         _probe(program)
         uid, _ = agent_user(os.getuid(), os.getgid())
-        details = (("bwrap", program), ("runs as uid", str(uid)))
-        unlimited = ("memory: per process only", "disk: per file only")
+        details = (("bwrap", program), ("runs as uid", str(uid)), ("limits", "memory per process, disk per file, whole processors"))
+        unlimited = ("memory", "disk")
         return BackendFacts("local", None, version, Capabilities("sandbox", images=False, unlimited=unlimited), details)
 
     def resolve_image(self, reference: str | None) -> ImagePlan | None:
@@ -130,7 +130,7 @@ def _config(request: EnvironmentRequest, descriptor: int) -> LauncherConfig:
         "workspace": str(folders.workspace),
         "outbox": str(folders.outbox),
         "empty": str(folders.control / EMPTY_FILE),
-        "harvest": "/tmp/inside.py",
+        "harvest": str(_PACKAGE / "harvest" / "inside.py"),
         **{f"objects/{name}": str(path) for name, path in folders.objects},
         **{f"visible/{index}": path for index, path in enumerate((*visible, *request.expose))},
     }
@@ -192,7 +192,16 @@ def _bwrap_version(program: str) -> str:
 
 def _probe(program: str) -> None:
     """Run the very options that a sandbox needs; a binary that is there proves nothing."""
-    options = ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--disable-userns", "--cap-drop", "ALL")
+    options = (
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-net",
+        "--disable-userns",
+        "--cap-drop",
+        "ALL",
+    )
     mounts = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
     command = (program, *options, *mounts, "--", "/bin/sh", "-c", "exit 0")
     uid, gid = agent_user(os.getuid(), os.getgid())
@@ -219,5 +228,3 @@ def _kernel_settings() -> dict[str, str]:
             found[name.replace("/", ".")] = Path("/proc/sys", name).read_text().strip()
     found["in_container"] = "yes" if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() else "no"
     return found
-
-

@@ -103,7 +103,7 @@ Exit codes: 0 done, 1 the agent or a check failed, 2 usage, 3 environment, 4 pol
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="No phase lines and no summary.")
 @click.pass_context
-def run_command(ctx: click.Context, task: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Run one task in a place that is thrown away afterwards.
 
     The repository is cloned, the command runs isolated, the result comes back as a branch, everything else is removed.
@@ -138,7 +138,7 @@ def run_command(ctx: click.Context, task: str | None, as_json: bool, quiet: bool
 @task_options
 @json_option
 @click.pass_context
-def plan_command(ctx: click.Context, task: str | None, as_json: bool, **options: Any) -> int:
+def plan_command(ctx: click.Context, /, task: str | None, as_json: bool, **options: Any) -> int:
     """Show what a run would do, completely resolved, and stop.
 
     Two plans of the same inputs are the same bytes.

@@ -35,7 +35,7 @@ def ps_command(everything: bool, as_json: bool) -> None:
         print_json([asdict(row) for row in found])
         return
     now = time.time()
-    table = [("ID", "STATE", "STATUS", "TASK", "BACKEND", "AGE", "SIZE", "RESULT")]
+    table: list[tuple[str, ...]] = [("ID", "STATE", "STATUS", "TASK", "BACKEND", "AGE", "SIZE", "RESULT")]
     for row in found:
         age = duration(max(0.0, now - row.created))
         table.append(

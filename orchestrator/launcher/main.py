@@ -205,7 +205,9 @@ class Launcher:
                 pass_fds=(*descriptors.values(), arguments, status_write, block_read),
                 start_new_session=True,
                 cwd="/",
-                **streams,
+                stdin=streams["stdin"],
+                stdout=streams["stdout"],
+                stderr=streams["stderr"],
             )
         finally:
             for descriptor in {*descriptors.values(), arguments, status_write, block_read}:

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from orchestrator.backends.protocol import Backend, EnvRef
 from orchestrator.backends.select import maker
@@ -15,7 +16,7 @@ from orchestrator.model.plan import BackendName
 from orchestrator.recovery.recover import sweep
 from orchestrator.recovery.remove import remove_run
 from orchestrator.report.progress import Progress
-from orchestrator.repos import mirror as mirrors
+from orchestrator.repos import cache
 from orchestrator.run import folder as folders
 from orchestrator.run.listing import RunRow, rows
 from orchestrator.run.teardown import remove_tree
@@ -52,9 +53,9 @@ def collect(
         done.folders.append(f"run {row.id}")
         done.freed_bytes += row.size_bytes
         if not dry_run:
-            _try(done, lambda row=row: remove_run(paths, folders.run_folder(paths, row.id), environ, discard=False))
+            _try(done, partial(remove_run, paths, folders.run_folder(paths, row.id), environ, discard=False))
     if caches and not dry_run:
-        done.caches += [f"mirror {key}" for key in mirrors.sweep(paths.mirrors, _is_live(paths), unused_s=older_than_s, now=time.time())]
+        done.caches += [f"mirror {key}" for key in cache.sweep(paths.mirrors, _is_live(paths), unused_s=older_than_s, now=time.time())]
     return done
 
 
@@ -117,12 +118,12 @@ def _remove_strays(paths: Paths, environ: Mapping[str, str], dry_run: bool, done
         if ref.run_id in ours - active:
             done.environments.append(f"{name} environment {ref.run_id}")
             if not dry_run:
-                _try(done, lambda name=name, ref=ref: make(name).destroy(ref))
+                _try(done, partial(make(name).destroy, ref))
     for place in places:
         if place.name not in active:
             done.environments.append(f"work folder {place.name}")
             if not dry_run:
-                _try(done, lambda place=place: remove_tree(place))
+                _try(done, partial(remove_tree, place))
     for unborn in paths.active.glob(".*") if paths.active.is_dir() else ():
         if time.time() - unborn.stat().st_mtime > 60 and not dry_run:
             unborn.unlink(missing_ok=True)

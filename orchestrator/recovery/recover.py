@@ -159,20 +159,10 @@ def _context(paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, e
     facts = state.facts.get(Step.WORKSPACE, {})
     context.harvest_time = state.facts.get(Step.HARVEST, {}).get("at")
     if Step.WORKSPACE in state.ended and folder.workspace(plan.repo.name).is_dir():
-        context.workspace = _workspace(facts)
+        context.workspace = from_plain(Workspace, facts["_workspace"])
         for place in (folder.outbox, folder.control):
             place.mkdir(exist_ok=True, mode=0o700)
     return context
-
-
-def _workspace(facts: Mapping[str, Any]) -> Workspace:
-    return Workspace(
-        objects=tuple((name, path) for name, path in facts["objects"]),
-        git_dirs=tuple(facts["git_dirs"]),
-        masks=tuple(facts["masks"]),
-        shallow=tuple(facts["shallow"]),
-        lfs=bool(facts["lfs"]),
-    )
 
 
 def _outcome(state: JournalState) -> Outcome | None:

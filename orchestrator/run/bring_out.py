@@ -3,7 +3,6 @@
 The same functions serve the run and its recovery, so each can be repeated: what a killed attempt left is overwritten.
 """
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -11,21 +10,19 @@ from pathlib import Path
 from orchestrator.backends.protocol import Environment, EnvironmentRequest, Folders, Role
 from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed
 from orchestrator.harvest.deliver import deliver, push
-from orchestrator.harvest.receive import receive
+from orchestrator.harvest.receive import make_readable, read_manifest, receive
+from orchestrator.harvest.request import HarvestRequest, config_bytes
 from orchestrator.model.codec import to_plain
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import Delivery, Harvest
 from orchestrator.run.commands import harvest_request
-from orchestrator.run.context import Context
+from orchestrator.run.context import Context, Workspace
 from orchestrator.run.output import TailSink
 from orchestrator.run.steps import Step
+from orchestrator.sandbox.argv import OBJECTS, OUTBOX
 
 OPEN_DEADLINE_S = 60.0
 HARVEST_DEADLINE_S = 1800.0
-BUNDLE_BYTES = 8 << 30
-IGNORED_BYTES = 256 << 20
-ARTIFACT_BYTES = 4 << 30
-FILES = 1_000_000
 
 
 def environment_request(context: Context, role: Role) -> EnvironmentRequest:
@@ -71,6 +68,12 @@ def _harvest(context: Context, environment: Environment | None) -> None:
         _empty(context.folder.outbox)
         if environment is not None and not environment.launcher.lost.is_set():
             code, said = _run_program(context, environment)
+            if code == 0 and (unreadable := read_manifest(context.folder.outbox).unreadable):
+                # The agent closed some of its own files (mode 000): open them, and look again.
+                make_readable(context.folder.workspace(context.plan.repo.name))
+                context.notes.append(f"{len(unreadable)} unreadable paths were opened for the harvest")
+                _empty(context.folder.outbox)
+                code, said = _run_program(context, environment)
             if code == 0:
                 return
             context.notes.append(f"the first harvest attempt ended with {code}: {said}")
@@ -97,7 +100,7 @@ def _in_new_environment(context: Context) -> tuple[int | None, str]:
 
 
 def _run_program(context: Context, environment: Environment) -> tuple[int | None, str]:
-    config = json.dumps(_config(context, environment)).encode()
+    config = config_bytes(_request(context, environment))
     sink = TailSink(context.folder.run / "harvest.log")
     process = environment.launcher.run(harvest_request(context, environment, config), sink)
     ended = process.wait(HARVEST_DEADLINE_S)
@@ -106,37 +109,51 @@ def _run_program(context: Context, environment: Environment) -> tuple[int | None
         process.kill()
         raise EnvironmentFailed(f"the harvest did not end within {HARVEST_DEADLINE_S:.0f} s")
     said = ended.failure or sink.tail.decode("utf-8", "backslashreplace").strip()[-400:]
-    return ended.code, said or environment.describe_end()
+    return ended.code, said or (environment.describe_end() if ended.lost else "it said nothing")
 
 
-def _config(context: Context, environment: Environment) -> dict[str, object]:
-    plan, workspace = context.plan, context.workspace
-    assert workspace is not None
+def _request(context: Context, environment: Environment) -> HarvestRequest:
+    plan, workspace = context.plan, _workspace(context)
     env = dict(plan.env)
-    return {
-        "workspace": plan.workspace,
-        "outbox": "/run/aienv/outbox",
-        "base": plan.repo.commit,
-        "objects": [f"/run/aienv/objects/{name}" for name, _ in workspace.objects],
-        "masked": list(workspace.masks),
-        "git": environment.launcher.facts.git,
-        "artifacts": list(plan.artifacts),
-        "run_id": context.folder.id,
-        "task": plan.task,
-        "author": [env["GIT_AUTHOR_NAME"], env["GIT_AUTHOR_EMAIL"]],
-        "time": context.harvest_time,
-        "limits": {"bundle_bytes": BUNDLE_BYTES, "artifact_bytes": ARTIFACT_BYTES, "ignored_bytes": IGNORED_BYTES, "files": FILES},
-        "lfs": workspace.lfs,
-        "shallow": list(workspace.shallow),
-    }
+    return HarvestRequest(
+        workspace=plan.workspace,
+        outbox=OUTBOX,
+        base=plan.repo.commit,
+        objects=tuple(f"{OBJECTS}/{name}" for name, _ in workspace.objects),
+        run_id=context.folder.id,
+        task=plan.task,
+        time=context.harvest_time or 0,
+        masked=workspace.masks,
+        artifacts=plan.artifacts,
+        known_refs=workspace.refs,
+        shallow=workspace.shallow,
+        lfs=workspace.lfs,
+        git=environment.launcher.facts.git,
+        author=(env["GIT_AUTHOR_NAME"], env["GIT_AUTHOR_EMAIL"]),
+    )
+
+
+def _workspace(context: Context) -> Workspace:
+    if context.workspace is None:
+        raise HarvestFailed("there is no workspace to harvest")
+    return context.workspace
 
 
 def _receive(context: Context) -> Harvest:
     with context.step(Step.RECEIVE, "checking the result") as learned:
         folder = context.folder
         shutil.rmtree(folder.quarantine, ignore_errors=True)
-        objects = tuple(Path(path) for _, path in context.workspace.objects) if context.workspace else ()
-        harvest = receive(folder.outbox, folder.run, folder.quarantine, objects, context.plan.repo.commit)
+        workspace = _workspace(context)
+        harvest = receive(
+            folder.outbox,
+            folder.run,
+            folder.quarantine,
+            run_id=folder.id,
+            base=context.plan.repo.commit,
+            objects=[Path(path) for _, path in workspace.objects],
+            known_refs=workspace.refs,
+            shallow=workspace.shallow,
+        )
         context.notes.extend(harvest.notes)
         learned |= {"commit": harvest.commit, "files": len(harvest.changed_files), "_harvest": to_plain(harvest)}
     return harvest

@@ -28,11 +28,15 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """What the clone turned out to be. ``objects``: (name, host folder); paths are below the workspace."""
+    """What the clone turned out to be. ``objects``: (name, host folder); ``git_dirs`` and ``masks`` are paths below the workspace.
+
+    ``refs``: what the clone began with, as (full name, object id). ``shallow``: commits at which the history is cut.
+    """
 
     objects: tuple[tuple[str, str], ...]
     git_dirs: tuple[str, ...]
     masks: tuple[str, ...]
+    refs: tuple[tuple[str, str], ...]
     shallow: tuple[str, ...]
     lfs: bool
 

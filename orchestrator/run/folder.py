@@ -115,7 +115,10 @@ class RunLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        """Give it up; a second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def finish(self, folder: RunFolder) -> None:
         """Nobody needs to look after this run any more."""

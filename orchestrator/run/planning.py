@@ -18,7 +18,8 @@ from orchestrator.model.plan import BackendName, Plan
 from orchestrator.model.task import EnvironmentChoice, NetworkRules, TaskSpec
 from orchestrator.report.progress import Progress
 from orchestrator.repos import mirror as mirrors
-from orchestrator.repos.changes import ChangeSet, capture
+from orchestrator.repos.changes import capture
+from orchestrator.repos.changeset import ChangeSet
 from orchestrator.repos.gitcmd import git
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.resolve import Resolved, resolve

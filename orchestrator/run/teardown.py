@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from orchestrator.backends.protocol import EnvRef, Role
@@ -37,12 +38,12 @@ def end_environment(context: Context, removed: list[str], left: list[str]) -> No
         context.environment = None
     for role in ROLES:
         ref = EnvRef(context.folder.id, role, context.plan.backend, None)
-        _attempt(f"{context.plan.backend} environment ({role})", lambda ref=ref: context.backend.destroy(ref, DESTROY_S), removed, left)
+        _attempt(f"{context.plan.backend} environment ({role})", partial(context.backend.destroy, ref, DESTROY_S), removed, left)
     if context.plan.backend != "local":
         # A harvest may have fallen back to the local sandbox.
         local = context.make_backend("local")
         for role in ROLES:
-            _attempt("local environment", lambda role=role: local.destroy(EnvRef(context.folder.id, role, "local", None)), removed, left)
+            _attempt("local environment", partial(local.destroy, EnvRef(context.folder.id, role, "local", None)), removed, left)
 
 
 def _attempt(what: str, act: Callable[[], tuple[str, ...]], removed: list[str], left: list[str]) -> None:

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 from orchestrator.errors import EnvironmentFailed
+from orchestrator.model.codec import to_plain
 from orchestrator.model.plan import Plan
 from orchestrator.repos import mirror as mirrors
-from orchestrator.repos.changes import ChangeSet, apply
+from orchestrator.repos import carry
+from orchestrator.repos.changeset import ChangeSet
 from orchestrator.repos.checkout import Checkout, make
 from orchestrator.repos.gitcmd import git
 from orchestrator.repos.mirror import Mirror
@@ -23,19 +25,14 @@ def prepare_workspace(context: Context, mirror: Mirror, changes: ChangeSet | Non
     with context.step(Step.WORKSPACE, f"cloning {plan.repo.location}") as learned:
         mirrors.keep(mirror, context.folder.id)
         path = context.folder.workspace(plan.repo.name)
-        checkout = make(mirror, plan.repo, path, plan.uid, plan.gid)
+        checkout = make(mirror, plan.repo, path, plan.uid, plan.gid, run_id=context.folder.id)
         context.notes.extend(checkout.notes)
-        if changes is not None:
-            apply(changes, path, plan.uid, plan.gid)
+        if changes is not None and plan.repo.changes is not None:
+            carry.check(changes, plan.repo.changes, plan.repo.commit)
+            carry.apply(changes, path, plan.uid, plan.gid)
         workspace = _survey(plan, path, checkout)
         _hide_from_git(path, workspace, plan)
-        learned |= {
-            "objects": [list(pair) for pair in workspace.objects],
-            "git_dirs": list(workspace.git_dirs),
-            "masks": list(workspace.masks),
-            "shallow": list(workspace.shallow),
-            "lfs": workspace.lfs,
-        }
+        learned |= {"masked": len(workspace.masks), "_workspace": to_plain(workspace)}
     context.workspace = workspace
     return workspace
 
@@ -47,7 +44,7 @@ def _survey(plan: Plan, path: Path, checkout: Checkout) -> Workspace:
     masks = masked_paths(_files(path), plan.sandbox)
     shallow = (path / ".git" / "shallow").read_text().split() if (path / ".git" / "shallow").exists() else []
     objects = tuple((name, str(folder)) for name, folder in checkout.objects)
-    return Workspace(objects, git_dirs, masks, tuple(shallow), plan.repo.lfs)
+    return Workspace(objects, git_dirs, masks, checkout.refs, tuple(shallow), bool(checkout.lfs_files))
 
 
 def _module_dirs(modules: Path) -> list[str]:
