@@ -498,7 +498,9 @@ IMAGES: Mapping[str, tuple[str, Callable[[Path], None]]] = {
 
 
 def image(engine: Engine, kind: str, name: str | None = None, changes: Sequence[str] = ()) -> str:
-    """Import one of the small images as ``aienv-test/<kind>`` (or ``name``). Returns the name."""
+    """Import one of the small images as ``aienv-test/<kind>`` (or ``name``), or ``base`` under its own name. Returns the name."""
+    if kind == "base":
+        return _base_image(engine)
     name = name or f"aienv-test/{kind}:latest"
     file, build = IMAGES[kind]
 
@@ -512,6 +514,23 @@ def image(engine: Engine, kind: str, name: str | None = None, changes: Sequence[
     return name
 
 
+def _base_image(engine: Engine) -> str:
+    """aienv's own base image, from a root file system that is kept in the cache."""
+    from orchestrator.backends.docker import Engine as Rim
+    from orchestrator.backends.docker_endpoint import Endpoint
+    from orchestrator.errors import AienvError
+    from orchestrator.images import base
+
+    rim = Rim(Endpoint(engine.address, None, "tests"))
+    if rim.image(base.reference()) is None:
+        try:
+            with built_once(base.reference().replace("/", "-").replace(":", "-") + ".tar", base.bootstrap) as archive:
+                base.import_archive(rim, archive)
+        except AienvError as problem:
+            raise CannotHave(problem.message) from problem
+    return base.reference()
+
+
 # --- command ---------------------------------------------------------------------------------------------------------
 
 
@@ -520,7 +539,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("verb", choices=("start", "stop", "load"))
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--version", choices=tuple(SUITES), default="20.10")
-    parser.add_argument("--image", choices=tuple(IMAGES), default="debian")
+    parser.add_argument("--image", choices=(*IMAGES, "base"), default="debian")
     parser.add_argument("--name", help="the name that the loaded image gets")
     options = parser.parse_args(argv)
     root: Path = options.root.absolute()
@@ -546,4 +565,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     sys.exit(main(sys.argv[1:]))

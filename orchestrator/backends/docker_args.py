@@ -146,7 +146,7 @@ def limits(request: EnvironmentRequest, engine: EngineFacts) -> dict[str, Any]:
 def unlimited(engine: EngineFacts) -> tuple[str, ...]:
     """The limits that this engine cannot enforce. The workspace is a folder of the host, so its size never is."""
     missing = {"memory": engine.memory_limit, "pids": engine.pids_limit, "cpus": engine.cpu_limit}
-    return (*(name for name, there in missing.items() if not there), "disk: per file only")
+    return (*(name for name, there in missing.items() if not there), "disk")
 
 
 def environment(image: ImageFacts) -> list[str]:

@@ -105,8 +105,8 @@ _ROWS = (
     Key("env", "map of names and values", values.variables, (), tighten.PLAIN_VARIABLES,
         "Variables in the environment. For credentials use `secrets`.", "--env", "map", "\n"),
     _flagged("with_changes", "false", "Carry uncommitted changes of the checkout in.", "--with-changes"),
-    _flagged("submodules", "false", "Fetch submodules, from the addresses that the repository names."),
-    _flagged("lfs", "false", "Fetch large files (git-lfs) instead of leaving pointers."),
+    _flagged("submodules", "true", "Fetch submodules, from the addresses that the repository names."),
+    _flagged("lfs", "true", "Fetch large files (git-lfs) instead of leaving pointers."),
     # Where to do it.
     _choice("backend", "auto", "docker", "local", default="auto", rule=tighten.at_least("local", "auto", "docker"),
             doc="`auto` takes Docker when an engine answers, else bubblewrap on this machine.", flag="--backend"),

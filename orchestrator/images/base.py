@@ -5,6 +5,7 @@ Its name carries a digest of how it is made, so a new version of aienv with anot
 list of packages and the same settings, no registry.
 """
 
+import fcntl
 import hashlib
 import io
 import re
@@ -89,7 +90,11 @@ def ensure(engine: ImageEngine, cache: Path, say: Progress) -> BuiltImage:
     name = reference()
     if (found := engine.image(name)) is not None:
         return BuiltImage(name, str(found["Id"]))
-    return build(engine, cache, say)
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "base-image.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several first runs at once: one builds, the others find it
+        found = engine.image(name)
+        return build(engine, cache, say) if found is None else BuiltImage(name, str(found["Id"]))
 
 
 def build(engine: ImageEngine, cache: Path, say: Progress) -> BuiltImage:

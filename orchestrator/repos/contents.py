@@ -66,7 +66,7 @@ def read_file(git_dir: Path, commit: str, path: str, *, max_bytes: int = FILE_MA
         ConfigError: the file is larger than ``max_bytes``.
     """
     wanted = path.encode("utf-8", "surrogateescape")
-    if not path or "\0" in path:
+    if not _canonical(path):
         return None
     found = [entry for entry in tree_of(git_dir, commit, path) if entry.path == wanted and entry.mode in ("100644", "100755")]
     if not found or found[0].size is None:
@@ -76,11 +76,16 @@ def read_file(git_dir: Path, commit: str, path: str, *, max_bytes: int = FILE_MA
     return read_blob(git_dir, found[0].oid)
 
 
+def _canonical(path: str) -> bool:
+    """Whether a tree could hold ``path``; git would resolve ``..`` against a folder of the host."""
+    return "\0" not in path and all(step not in ("", ".", "..") for step in path.split("/"))
+
+
 def list_files(git_dir: Path, commit: str, prefix: str = "") -> tuple[str, ...]:
     """Names of the regular files below the folder ``prefix``, sorted, at most ``LIST_MAX``; bytes that are not UTF-8 become surrogates."""
-    if "\0" in prefix:
-        return ()
     folder = prefix.strip("/")
+    if folder and not _canonical(folder):
+        return ()
     start = f"{folder}/".encode("utf-8", "surrogateescape") if folder else b""
     entries = tree_of(git_dir, commit, folder)
     names = [entry.path for entry in entries if entry.mode in ("100644", "100755") and entry.path.startswith(start)]

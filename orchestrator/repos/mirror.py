@@ -289,7 +289,7 @@ def _write_state(git_dir: Path, state: State) -> None:
 
 def _healthy(mirror: Mirror) -> bool:
     """Whether every ref leads to an object that can be read. What lies deeper shows when it is checked out, see ``rebuild``."""
-    return git(("for-each-ref", "--format=%(objecttype)"), git_dir=mirror.git_dir, check=False).code == 0
+    return git(("for-each-ref", "--format=%(objecttype) %(tree) %(*tree)"), git_dir=mirror.git_dir, check=False).code == 0
 
 
 def _remove_leftovers(mirror: Mirror) -> None:

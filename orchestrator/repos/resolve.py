@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.errors import NotFound, UsageError
+from orchestrator.errors import EnvironmentFailed, NotFound, UsageError
 from orchestrator.model.plan import ChangesPlan, RepoPlan
 from orchestrator.repos import mirror as mirrors
 from orchestrator.repos.contents import commit_of, refs_of
@@ -61,9 +61,12 @@ def resolve(root: Path, source: Source, ref: str | None = None, *, deadline_s: f
     if ref is not None and (not ref or _UNUSABLE.search(ref)):
         raise UsageError(f"the ref {ref!r} is not a usable name", remedy="name a branch, a tag or a commit")
     wanted = None if ref in (None, "HEAD", "@") else ref
-    if source.kind == "path":
-        return _resolve_path(root, locate(Path(source.location)), wanted, deadline_s)
-    return _resolve_url(root, source, wanted, deadline_s, offline)
+    try:
+        if source.kind == "path":
+            return _resolve_path(root, locate(Path(source.location)), wanted, deadline_s)
+        return _resolve_url(root, source, wanted, deadline_s, offline)
+    except OSError as problem:
+        raise EnvironmentFailed(f"the mirrors in {root} cannot be used: {problem}", remedy="see the reason; is the disk full?") from problem
 
 
 def _resolve_path(root: Path, repo: LocalRepo, ref: str | None, deadline_s: float) -> Resolved:

@@ -138,7 +138,8 @@ def _user(backend: BackendName) -> tuple[int, int]:
         from orchestrator.backends.local import agent_user
 
         return agent_user(uid, gid)
-    return (uid, gid) if uid != 0 else (CONTAINER_UID, CONTAINER_UID)
+    # A group of its own where the user's is root's: files of group 0 may be writable in an image.
+    return (uid, gid or CONTAINER_UID) if uid != 0 else (CONTAINER_UID, CONTAINER_UID)
 
 
 def _read(found: Resolved, path: str) -> bytes | None:

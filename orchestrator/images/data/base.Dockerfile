@@ -11,6 +11,7 @@ RUN apt-get update \
 RUN useradd --create-home --uid 1000 --shell /bin/bash agent
 
 # From here on every line is also applied when the image is made without a registry.
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ENV LANG=C.UTF-8
 LABEL dev.aienv.managed=1
 LABEL dev.aienv.image=base
