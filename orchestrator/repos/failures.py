@@ -42,7 +42,10 @@ def _row(words: str, kind: type[AienvError], code: str, remedy: str) -> Complain
     return Complaint(re.compile(words, re.IGNORECASE), kind, code, remedy)
 
 
+_CHECK_NAME = "check the path or URL, and that you may read it"
+
 COMPLAINTS: tuple[Complaint, ...] = (
+    _row(r"repository not exported", NotFound, "not-found", _CHECK_NAME),
     _row(
         r"dubious ownership|unsafe repository|is owned by someone else",
         EnvironmentFailed,
@@ -79,10 +82,10 @@ COMPLAINTS: tuple[Complaint, ...] = (
     ),
     _row(
         r"repository not found|repository '[^']*' not found|returned error: 404|does not appear to be a git repository|not a git repository"
-        r"|no such file or directory|repository not exported|could not read from remote repository|did you run git update-server-info",
+        r"|no such file or directory|could not read from remote repository|did you run git update-server-info",
         NotFound,
         "not-found",
-        "check the path or URL, and that you may read it",
+        _CHECK_NAME,
     ),
     _row(
         r"missing (blob|tree|commit) object|unable to read (tree|sha1|[0-9a-f]{40})|bad object|is corrupt|inflate|missing object"

@@ -37,10 +37,11 @@ _POINTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A file of the commit that stands for ``size`` bytes with the SHA-256 ``oid``. ``text`` is the blob itself."""
+    """A file of the commit that stands for ``size`` bytes with the SHA-256 ``oid``. ``text`` is the file in the commit, ``blob`` its id."""
 
     path: bytes
     executable: bool
+    blob: str
     oid: str
     size: int
     text: bytes
@@ -66,7 +67,7 @@ def find_pointers(mirror: Mirror, git_dir: Path, env: dict[str, str], entries: S
     found = []
     for entry in ours:
         if parsed := parse_pointer(texts[entry.oid]):
-            found.append(Pointer(entry.path, entry.mode == "100755", *parsed, texts[entry.oid]))
+            found.append(Pointer(entry.path, entry.mode == "100755", entry.oid, *parsed, texts[entry.oid]))
     return tuple(found)
 
 

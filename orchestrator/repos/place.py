@@ -90,6 +90,10 @@ def populate(
 
 def settle(place: Place, pointers: tuple[lfs.Pointer, ...]) -> None:
     """Make the index agree with the files as they are now: a change of owner, or content in place of a pointer, makes them look touched."""
+    if pointers:
+        # An entry that is entered anew has no size; one that has another size than its file is never looked into again.
+        entries = (f"{'100755' if one.executable else '100644'} {one.blob}\t".encode() + one.path + b"\0" for one in pointers)
+        git(("update-index", "-z", "--index-info"), env=place.env, input=b"".join(entries))
     if pointers or os.geteuid() == 0:
         with lfs.known_pointers(pointers) as config, reading(place.mirror):
             options = ("update-index", "-q", "--refresh")

@@ -6,8 +6,8 @@ from pathlib import Path
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.model.codec import to_plain
 from orchestrator.model.plan import Plan
-from orchestrator.repos import mirror as mirrors
 from orchestrator.repos import carry
+from orchestrator.repos import mirror as mirrors
 from orchestrator.repos.changeset import ChangeSet
 from orchestrator.repos.checkout import Checkout, make
 from orchestrator.repos.gitcmd import git

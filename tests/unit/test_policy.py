@@ -126,7 +126,7 @@ NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
 def test_a_plan_beyond_the_settings_is_refused(name: str) -> None:
     """One step beyond what was granted is one violation, with the line that would allow it or what it must be."""
     change, key, remedy = NAMED[name]
-    have = settings("submodules: false\nlfs: false")
+    have = settings(GRANTS + "\nsubmodules: false\nlfs: false")
     found = violations(change(plan(have)), have)
     assert [violation.key for violation in found] == [key]
     assert remedy in found[0].remedy
