@@ -119,9 +119,10 @@ def _interpreter(data: bytes, segments: tuple[Segment, ...]) -> tuple[int, int, 
     if not found:
         return None
     raw = _slice(data, found[0].offset, found[0].size)
-    if len(found) > 1 or not raw.endswith(b"\0") or raw.count(b"\0") != 1:
+    path = raw.rstrip(b"\0")  # one NUL from the linker, more after a shorter path of ours
+    if len(found) > 1 or len(path) == len(raw) or b"\0" in path:
         raise ElfError("an odd loader path")
-    return found[0].offset, len(raw), _text(raw[:-1])
+    return found[0].offset, len(raw), _text(path)
 
 
 def _needed(data: bytes, segments: tuple[Segment, ...]) -> Iterator[str]:
