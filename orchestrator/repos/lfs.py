@@ -167,4 +167,4 @@ def known_pointers(pointers: Sequence[Pointer]) -> Iterator[tuple[tuple[str, str
         with tree.opened(Path(folder)) as root:
             for pointer in pointers:
                 tree.write_file(root, pointer.path, (pointer.text,), executable=False)
-        yield (("filter.lfs.clean", f"cat -- {shlex.quote(folder)}/%f"), ("filter.lfs.process", ""), ("filter.lfs.required", "false"))
+        yield (("filter.lfs.clean", f"cat -- {shlex.quote(folder)}/%f"),)
