@@ -12,6 +12,7 @@ from orchestrator.model.record import CheckResult, Outcome
 from orchestrator.run.context import Context
 from orchestrator.run.environ import agent_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
+from orchestrator.run.masked import masked_now
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
@@ -30,11 +31,12 @@ def start(context: Context, environment: Environment, argv: tuple[str, ...], sin
     """A command as the agent sees the world."""
     assert context.workspace is not None
     plan = context.plan
+    masks = masked_now(context.folder.workspace(plan.repo.name), context.workspace.masked)  # a check comes after the agent
     confinement = Confinement(
         purpose="agent",
         workspace=plan.workspace,
         git_dirs=context.workspace.git_dirs,
-        masks=context.workspace.masks,
+        masks=masks,
         env=agent_environment(plan, context.folder.id),
         tmpfs_bytes=TMPFS_BYTES,
         chdir=plan.workspace,

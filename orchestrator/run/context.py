@@ -31,11 +31,13 @@ class Workspace:
     """What the clone turned out to be. ``objects``: (name, host folder); ``git_dirs`` and ``masks`` are paths below the workspace.
 
     ``refs``: what the clone began with, as (full name, object id). ``shallow``: commits at which the history is cut.
+    ``masked``: device and inode of each masked file.
     """
 
     objects: tuple[tuple[str, str], ...]
     git_dirs: tuple[str, ...]
     masks: tuple[str, ...]
+    masked: tuple[tuple[int, int], ...]
     refs: tuple[tuple[str, str], ...]
     shallow: tuple[str, ...]
     lfs: bool

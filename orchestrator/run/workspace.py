@@ -13,6 +13,7 @@ from orchestrator.repos.checkout import Checkout, make
 from orchestrator.repos.gitcmd import git
 from orchestrator.repos.mirror import Mirror
 from orchestrator.run.context import Context, Workspace
+from orchestrator.run.masked import identities
 from orchestrator.run.steps import Step
 from orchestrator.sandbox.masks import masked_paths
 
@@ -44,7 +45,7 @@ def _survey(plan: Plan, path: Path, checkout: Checkout) -> Workspace:
     masks = masked_paths(_files(path), plan.sandbox)
     shallow = (path / ".git" / "shallow").read_text().split() if (path / ".git" / "shallow").exists() else []
     objects = tuple((name, str(folder)) for name, folder in checkout.objects)
-    return Workspace(objects, git_dirs, masks, checkout.refs, tuple(shallow), bool(checkout.lfs_files))
+    return Workspace(objects, git_dirs, masks, identities(path, masks), checkout.refs, tuple(shallow), bool(checkout.lfs_files))
 
 
 def _module_dirs(modules: Path) -> list[str]:

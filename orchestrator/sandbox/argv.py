@@ -177,18 +177,24 @@ def _objects(place: PlaceFacts) -> tuple[str, ...]:
 def _git_guards(confinement: Confinement, workspace: str) -> tuple[str, ...]:
     """Git folders stay where they are, and what makes git run programs stays as it was.
 
-    Binding the folder onto itself first makes ``mv .git x`` fail (EBUSY); without it, a read-only config is replaced by
-    moving its folder away.
+    Binding a folder onto itself first makes ``mv .git x`` fail (EBUSY); without it, a read-only config is replaced by
+    moving its folder away. The folders between ``.git`` and a submodule's are bound too: moved away and replaced by a link,
+    they would make the next command's sandbox mount whatever of the host the link names.
     """
     words: list[str] = []
-    for git_dir in confinement.git_dirs:
-        source, target = f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}"
-        words += ("--bind", source, target)
+    for git_dir in _with_parents(confinement.git_dirs):
+        words += ("--bind", f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}")
     for git_dir in confinement.git_dirs:
         source, target = f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}"
         for name in ("config", "hooks", "info"):
             words += ("--ro-bind", f"{source}/{name}", f"{target}/{name}")
     return tuple(words)
+
+
+def _with_parents(git_dirs: tuple[str, ...]) -> tuple[str, ...]:
+    """The folders and all that they lie in below the workspace, parents first."""
+    found = {"/".join(parts[:end]) for parts in (git_dir.split("/") for git_dir in git_dirs) for end in range(1, len(parts) + 1)}
+    return tuple(sorted(found))
 
 
 def _harvest(place: PlaceFacts) -> tuple[str, ...]:
