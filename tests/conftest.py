@@ -43,7 +43,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, p
 
 
 @contextlib.contextmanager
-def _engine_or_skip(version: str) -> Iterator[Engine]:
+def engine_or_skip(version: str) -> Iterator[Engine]:
     with contextlib.ExitStack() as undo:
         try:
             engine = undo.enter_context(engines.running(version))
@@ -55,14 +55,14 @@ def _engine_or_skip(version: str) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """A Docker engine 20.10 for the whole session. A test that kills it uses ``own_engine`` instead."""
-    with _engine_or_skip("20.10") as engine:
+    with engine_or_skip("20.10") as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
 def engine26() -> Iterator[Engine]:
     """A Docker engine 26.1 for the whole session."""
-    with _engine_or_skip("26.1") as engine:
+    with engine_or_skip("26.1") as engine:
         yield engine
 
 
@@ -77,7 +77,7 @@ def any_engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture
 def own_engine() -> Iterator[Engine]:
     """An engine for one test alone, that the test may kill, suspend and restart."""
-    with _engine_or_skip("20.10") as engine:
+    with engine_or_skip("20.10") as engine:
         yield engine
 
 

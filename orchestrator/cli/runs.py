@@ -135,11 +135,12 @@ def _stop(folder: RunFolder) -> None:
     owner = owner_of(folder)
     if owner is None:
         return
-    os.kill(owner, signal.SIGTERM)
+    if not owner.recovering:
+        os.kill(owner.pid, signal.SIGTERM)
     end = time.monotonic() + STOP_DEADLINE_S
     while is_owned(folder):
         if time.monotonic() > end:
-            raise AienvError(f"run {folder.id} does not end", remedy=f"kill -9 {owner}, then: aienv gc", code="stop")
+            raise AienvError(f"run {folder.id} does not end", remedy=f"kill -9 {owner.pid}, then: aienv gc", code="stop")
         time.sleep(FOLLOW_POLL_S)
 
 

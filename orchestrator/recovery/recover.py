@@ -6,6 +6,7 @@ that is killed is followed by another.
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ from orchestrator.run.steps import Step
 from orchestrator.run.teardown import end_environment, remove_tree, tear_down
 
 LOCK_WAIT_S = 10.0
+RECOVERY_WAIT_S = 300.0
+POLL_S = 0.05
 
 
 @dataclass(slots=True)
@@ -55,11 +58,24 @@ class LogRecorder:
 def sweep(paths: Paths, environ: Mapping[str, str], progress: Progress, retry: bool = False) -> list[RunRecord]:
     """Finish every run that nobody looks after. Runs whose owner lives are left alone."""
     records = []
+    if retry:
+        _await_recoveries(paths)
     for run_id in folders.active_ids(paths):
         record = recover(paths, run_id, environ, progress, retry=retry)
+        if retry:
+            _await_recoveries(paths)  # somebody else may have been quicker
         if record is not None:
             records.append(record)
     return records
+
+
+def _await_recoveries(paths: Paths) -> None:
+    """A broker that is finishing a run right now needs no help, only time; one that began to a moment ago is seen then."""
+    end = time.monotonic() + RECOVERY_WAIT_S
+    for run_id in folders.active_ids(paths):
+        folder = folders.run_folder(paths, run_id)
+        while (owner := folders.owner_of(folder)) is not None and owner.recovering and time.monotonic() < end:
+            time.sleep(POLL_S)
 
 
 def recover(
@@ -70,6 +86,7 @@ def recover(
     lock = folders.acquire(folder, wait_s)
     if lock is None:
         return None
+    lock.claim()
     try:
         return _recover(paths, folder, lock, environ, progress, retry)
     except AienvError as problem:

@@ -24,10 +24,8 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
     yield "network", plan.network.mode
     yield "docker", plan.docker
     limits = plan.limits
-    yield (
-        "limits",
-        f"{limits.cpus:g} cpus, {size(limits.memory_bytes)}, {limits.pids} pids, {size(limits.disk_bytes)} disk, {duration(limits.timeout_s)}",
-    )
+    amounts = (f"{limits.cpus:g} cpus", size(limits.memory_bytes), f"{limits.pids} pids", f"{size(limits.disk_bytes)} disk")
+    yield "limits", ", ".join((*amounts, duration(limits.timeout_s)))
     for limit in plan.unlimited:
         yield "not limited", limit
     for check in plan.checks:

@@ -72,6 +72,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         undo.callback(lock.release)
         write_atomically(folder.plan, canonical_json(prepared.plan) + b"\n")
         faults = Faults(environ)
+        faults.parts |= {"AIENV_RUN": run_id, "AIENV_WORKSPACE": str(folder.workspace(prepared.plan.repo.name))}
         journal = Journal(folder.journal, folder.reserve)
         journal.begin(Step.FOLDER, plan=prepared.plan_digest)
         faults.reach(Step.FOLDER, "begin")

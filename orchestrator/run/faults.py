@@ -1,7 +1,7 @@
 """Fault points: places where a test can kill something, named by the journal's steps.
 
-``AIENV_FAULT="<step>:<begin|end>" (or agent:running)`` together with ``AIENV_FAULT_COMMAND`` runs that shell command at that point, once, with
-the pids and ids of the run's parts in its environment. Without the variable nothing happens. It is the user's own
+``AIENV_FAULT="<step>:<begin|end>"`` (or ``agent:running``) together with ``AIENV_FAULT_COMMAND`` runs that shell command at that
+point, once, with the pids and ids of the run's parts in its environment. Without the variable nothing happens. It is the user's own
 environment that carries it; nothing of the repository or the agent reaches here.
 """
 

@@ -114,6 +114,10 @@ class RunLock:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
+    def claim(self) -> None:
+        """Write down who we are: a recovery, which ends by itself."""
+        os.pwrite(self._descriptor, f"{os.getpid():<10} recovery\n".encode(), 0)
+
     def release(self) -> None:
         """Give it up; a second time does nothing."""
         if self._descriptor >= 0:
@@ -131,7 +135,7 @@ def _new_mark(folder: RunFolder) -> RunLock:
     unborn = folder.mark.with_name(f".{folder.id}")
     descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    os.write(descriptor, f"{os.getpid():<10}\n".encode())
     os.rename(unborn, folder.mark)
     return RunLock(descriptor)
 
@@ -162,14 +166,23 @@ def is_owned(folder: RunFolder) -> bool:
     return False
 
 
-def owner_of(folder: RunFolder) -> int | None:
-    """The pid of the main process, while it lives and looks after the run."""
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who looks after a run: its main process, or a recovery that is finishing it."""
+
+    pid: int
+    recovering: bool
+
+
+def owner_of(folder: RunFolder) -> Owner | None:
+    """The living owner of a run, if it has one."""
     if not is_owned(folder):
         return None
     try:
-        return int(folder.mark.read_text())
-    except (OSError, ValueError):
+        words = folder.mark.read_text().split()
+    except OSError:
         return None
+    return Owner(int(words[0]), len(words) > 1) if words and words[0].isdigit() else None
 
 
 def _lock(descriptor: int) -> bool:
