@@ -160,7 +160,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 ENVIRONMENT_CHOICES = GROUPS["environment"]
 
 # Variables that mean something else, to us or to our tests; they are no settings.
-RESERVED_VARIABLES = ("AIENV", "AIENV_HOME", "AIENV_RUN_ID", "AIENV_REQUIRE")
+RESERVED_VARIABLES = ("AIENV", "AIENV_HOME", "AIENV_RUN_ID", "AIENV_REQUIRE", "AIENV_TEST_CACHE", "AIENV_FAKE_MODEL")
 RESERVED_PREFIXES = ("AIENV_FAULT", "AIENV_CACHE")
 
 

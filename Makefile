@@ -1,0 +1,55 @@
+# make demo   a real task, from clone to removed environment      make test   everything but the slow tests
+# Each works in a fresh clone on a Debian or Ubuntu machine: .ci/setup installs what is missing and makes .venv.
+
+PYTHON = .venv/bin/python
+PYTEST = $(PYTHON) -m pytest
+
+.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench clean
+
+help:
+	@printf '%s\n' \
+	  'make demo         run a real task: in a container where an engine answers or can be started, else under bubblewrap' \
+	  'make demo-docker  the same on a Docker engine of its own, which ends with it' \
+	  'make demo-local   the same under bubblewrap' \
+	  'make test         all tests but the slow ones' \
+	  'make test-slow    the slow ones' \
+	  'make lint types   ruff; mypy --strict' \
+	  'make bench        what a run costs, against a plain clone and a raw engine' \
+	  'make clean        remove what these made in the tree'
+
+setup:
+	@.ci/setup run
+
+demo:
+	@examples/demo.sh
+
+demo-docker:
+	@examples/demo.sh own-engine
+
+demo-local:
+	@examples/demo.sh local
+
+test: setup-test
+	$(PYTEST) -m 'not slow' $(TESTS)
+
+test-slow: setup-test
+	$(PYTEST) -m slow $(TESTS)
+
+.PHONY: setup-test
+setup-test:
+	@.ci/setup run engine test
+
+lint: setup
+	$(PYTHON) -m ruff check .
+
+types: setup
+	$(PYTHON) -m mypy --strict orchestrator
+
+check: lint types test
+
+bench: setup-test
+	$(PYTHON) bench/run.py
+
+clean:
+	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

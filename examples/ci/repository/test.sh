@@ -1,0 +1,2 @@
+# The words are sorted.
+LC_ALL=C sort -c words.txt
