@@ -117,12 +117,13 @@ class State:
 class Engine:
     """One dockerd. ``address`` is what ``DOCKER_HOST`` takes."""
 
-    def __init__(self, root: Path, version: str = "20.10", *, tied: bool = False) -> None:
-        """``tied``: end the engine with this process, however it ends."""
+    def __init__(self, root: Path, version: str = "20.10", *, tied: bool = False, options: Sequence[str] = ()) -> None:
+        """``tied``: end the engine with this process, however it ends; ``options``: more words for dockerd."""
         if version not in SUITES:
             raise CannotHave(f"no engine {version!r} is known, only {', '.join(SUITES)}")
         self.root = root
         self.version = version
+        self.options = tuple(options)
         self.state = State(version, own_root=_installed_version() != version, owner=os.getpid() if tied else 0, owner_start="")
         if tied:
             self.state.owner_start = start_time(os.getpid())
@@ -182,7 +183,7 @@ class Engine:
             stale.unlink(missing_ok=True)
         command = [
             "dockerd", "--host", self.address, "--data-root", str(root / "data"), "--exec-root", str(root / "exec"),
-            "--pidfile", str(root / "engine.pid"), "--cgroup-parent", self.cgroup_parent, "--group", "root",
+            "--pidfile", str(root / "engine.pid"), "--cgroup-parent", self.cgroup_parent, "--group", "root", *self.options,
         ]  # fmt: skip
         environ = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(root), "TMPDIR": ""}
         with open(root / "dockerd.log", "ab") as log:
@@ -315,10 +316,10 @@ class Engine:
 
 
 @contextlib.contextmanager
-def running(version: str = "20.10") -> Iterator[Engine]:
+def running(version: str = "20.10", options: Sequence[str] = ()) -> Iterator[Engine]:
     """An engine in a temporary folder for as long as the block runs; it also ends when this process is killed."""
     sweep()
-    engine = Engine(Path(tempfile.mkdtemp(prefix="aienv-engine-", dir="/tmp")), version, tied=True)
+    engine = Engine(Path(tempfile.mkdtemp(prefix="aienv-engine-", dir="/tmp")), version, tied=True, options=options)
     try:
         yield engine.start()
     finally:
@@ -498,7 +499,7 @@ IMAGES: Mapping[str, tuple[str, Callable[[Path], None]]] = {
 
 
 def image(engine: Engine, kind: str, name: str | None = None, changes: Sequence[str] = ()) -> str:
-    """Import one of the small images as ``aienv-test/<kind>`` (or ``name``), or ``base`` under its own name. Returns the name."""
+    """Have one of the small images as ``aienv-test/<kind>`` (or ``name``), or ``base`` under its own name. Returns the name."""
     if kind == "base":
         return _base_image(engine)
     name = name or f"aienv-test/{kind}:latest"
@@ -509,6 +510,9 @@ def image(engine: Engine, kind: str, name: str | None = None, changes: Sequence[
         if path.with_suffix(".tar").exists():  # mmdebstrap chooses its format by the suffix
             path.with_suffix(".tar").rename(path)
 
+    with contextlib.closing(engine.client()) as client:
+        if client.images(name):
+            return name
     with built_once(file, build_at) as tree:
         import_image(engine, name, tree, changes)
     return name

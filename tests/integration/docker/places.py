@@ -1,5 +1,7 @@
 """Environments in a real engine, and commands in them, in the fewest words that a test needs."""
 
+import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -7,9 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from orchestrator.backends.docker import DockerBackend, DockerEnvironment
+from orchestrator.backends import docker_args
+from orchestrator.backends.docker import DockerBackend, DockerEnvironment, image_facts
 from orchestrator.backends.protocol import EnvironmentRequest, EnvRef, Folders, Role
+from orchestrator.images import toolbox
 from orchestrator.launcher.client import RunRequest
 from orchestrator.model.task import Limits
 from orchestrator.sandbox.argv import Confinement, sandbox_arguments
@@ -112,3 +117,35 @@ def run(environment: DockerEnvironment, argv: tuple[str, ...], env: Mapping[str,
     assert ended is not None, f"{argv} did not end within {COMMAND_S} s"
     output.code, output.failure = ended.code, ended.failure
     return output
+
+
+def container_output(engine: Engine, image: str, argv: tuple[str, ...], limits: Limits = LIMITS, script: str | None = None) -> str:
+    """What a command prints in the container itself, outside of bubblewrap, where the launcher runs."""
+    backend = backend_for(engine)
+    backend.check()
+    facts = backend._facts
+    assert facts is not None
+    tree = toolbox.ensure(engines.cache_dir(), lambda line: None)
+    with folders() as place, contextlib.closing(engine.client()) as client:
+        (place.control / "empty").touch()
+        if script is not None:
+            (place.workspace / "script.py").write_text(script)
+        wanted = request(backend, place, image, "raw", limits=limits)
+        body = docker_args.create_arguments(wanted, image_facts(client.inspect_image(image)), facts, str(tree), argv)
+        container = client.create_container_from_config(body, name="aienv-raw-task")["Id"]
+        try:
+            client.start(container)
+            code = client.wait(container, timeout=COMMAND_S)["StatusCode"]
+            text = bytes(client.logs(container)).decode()
+        finally:
+            client.remove_container(container, force=True, v=True)
+    assert code == 0, text
+    return text
+
+
+def python_output(engine: Engine, image: str, script: str) -> dict[str, Any]:
+    """The JSON object that a script prints there."""
+    argv = ("/opt/aienv/bin/python3", "-I", "-S", f"{WORKSPACE}/script.py")
+    found = json.loads(container_output(engine, image, argv, script=script))
+    assert isinstance(found, dict)
+    return found
