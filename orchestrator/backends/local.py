@@ -19,6 +19,7 @@ from typing import ClassVar
 
 from orchestrator.backends.processes import ProcessId, alive, end, identify, parse
 from orchestrator.backends.protocol import BackendFacts, Capabilities, EnvironmentRequest, EnvRef, Role
+from orchestrator.backends.scope import Scope, bus_environment, find_scope, unlimited
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed
 from orchestrator.launcher.client import LauncherClient, greet
 from orchestrator.launcher.command import EMPTY_FILE, LauncherConfig
@@ -60,15 +61,23 @@ class LocalBackend:
 
     def __init__(self, work: Path) -> None:
         self._work = work
+        self._scopes: list[Scope | None] = []
+
+    def _scope(self) -> Scope | None:
+        """Found once: the probe costs a round trip to systemd."""
+        if not self._scopes:
+            self._scopes.append(find_scope(os.environ, os.getuid()))
+        return self._scopes[0]
 
     def check(self) -> BackendFacts:
         program = _bwrap_program()
         version = _bwrap_version(program)
         _probe(program)
         uid, _ = agent_user(os.getuid(), os.getgid())
-        details = (("bwrap", program), ("runs as uid", str(uid)), ("limits", "memory per process, disk per file, whole processors"))
-        unlimited = ("memory", "disk")
-        return BackendFacts("local", None, version, Capabilities("sandbox", images=False, unlimited=unlimited), details)
+        scope = self._scope()
+        means = "systemd scope (cgroup v2)" if scope else "rlimits: memory per process, disk per file, whole processors"
+        details = (("bwrap", program), ("runs as uid", str(uid)), ("limits", means))
+        return BackendFacts("local", None, version, Capabilities("sandbox", images=False, unlimited=unlimited(scope)), details)
 
     def resolve_image(self, reference: str | None) -> ImagePlan | None:
         if reference is not None:
@@ -85,13 +94,15 @@ class LocalBackend:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         config = _config(request, theirs.fileno())
         with ours, theirs, log.open("ab") as errors:
+            scope = self._scope()
+            program = (_base_python(), "-I", "-S", str(_PACKAGE / "launcher" / "main.py"), config.as_word())
             process = subprocess.Popen(
-                [_base_python(), "-I", "-S", str(_PACKAGE / "launcher" / "main.py"), config.as_word()],
+                (*(scope.command(f"aienv-{request.run_id}-{request.role}", request.limits) if scope else ()), *program),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
-                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", **(bus_environment(os.environ) if scope else {})},
                 start_new_session=True,
                 cwd="/",
             )

@@ -45,7 +45,7 @@ class TerminalSize:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One command. ``rlimits`` by their resource names; ``tty``: give it a terminal of this size."""
+    """One command. ``rlimits`` by their resource names; ``tty``: give it a terminal of this size; ``processors``: at most so many."""
 
     options: tuple[Option, ...]
     data: Mapping[str, bytes]
@@ -53,6 +53,7 @@ class RunRequest:
     stdin: bool
     tty: TerminalSize | None
     rlimits: Mapping[str, int]
+    processors: int | None = None
 
     def as_message(self) -> dict[str, object]:
         return {
@@ -63,6 +64,7 @@ class RunRequest:
             "stdin": "pipe" if self.stdin else "null",
             "tty": {"rows": self.tty.rows, "columns": self.tty.columns} if self.tty else None,
             "rlimits": dict(self.rlimits),
+            "processors": self.processors,
         }
 
 

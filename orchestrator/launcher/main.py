@@ -217,6 +217,7 @@ class Launcher:
         init_pid = _init_pid(status_read)
         if init_pid:
             _limit(init_pid, message["rlimits"])
+            _pin(init_pid, message["processors"])
         os.close(block_write)
         self.register(Process(number, child, init_pid or child.pid, status_read), ours, message)
 
@@ -423,6 +424,14 @@ def _limit(pid: int, limits: dict[str, int]) -> None:
             resource.prlimit(pid, kind, (hard, hard) if hard != resource.RLIM_INFINITY and hard < value else (value, value))
         except ProcessLookupError:
             return
+
+
+def _pin(pid: int, processors: int | None) -> None:
+    """At most this many processors, drawn by chance so that runs side by side do not all take the first."""
+    have = sorted(os.sched_getaffinity(0))
+    if processors is not None and processors < len(have):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, sorted(have, key=lambda _: os.urandom(4))[:processors])
 
 
 def _children(pid: int) -> list[int]:

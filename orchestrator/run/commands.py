@@ -1,5 +1,6 @@
 """Commands inside: the agent, the checks, the harvest program, each as a request to the launcher."""
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Literal
@@ -44,7 +45,9 @@ def start(context: Context, environment: Environment, argv: tuple[str, ...], sin
     )
     arguments = sandbox_arguments(confinement, environment.launcher.facts, build_filter(environment.launcher.facts.machine))
     limits = resource_limits(plan, environment.launcher.facts.container)
-    request = RunRequest(arguments.options, arguments.data, argv, stdin=tty is not None, tty=tty, rlimits=limits)
+    request = RunRequest(
+        arguments.options, arguments.data, argv, stdin=tty is not None, tty=tty, rlimits=limits, processors=_processors(plan)
+    )
     return environment.launcher.run(request, sink)
 
 
@@ -74,6 +77,11 @@ def resource_limits(plan: Plan, container: bool) -> Mapping[str, int]:
         return limits
     # RLIMIT_DATA and not RLIMIT_AS: Node and Go reserve far more addresses than they use.
     return limits | {"RLIMIT_NPROC": plan.limits.pids, "RLIMIT_DATA": plan.limits.memory_bytes}
+
+
+def _processors(plan: Plan) -> int | None:
+    """Whole processors for the local backend; a container's engine counts fractions."""
+    return max(1, math.ceil(plan.limits.cpus)) if plan.backend == "local" else None
 
 
 def run_agent(context: Context, environment: Environment, interrupts: Interrupts, sink: OutputSink, terminal: Terminal | None) -> Outcome:
