@@ -65,6 +65,14 @@ class LazyGroup(click.Group):
             raise UsageError(f"unknown command {name!r}{_nearest(name)}", remedy="aienv --help lists the commands")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Our reader went away (aienv logs | head). Click would end with 1, Python complain once more while it flushes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -94,10 +102,6 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return _fail(problem, as_json)
     except (KeyboardInterrupt, click.Abort):
         return 130
-    except BrokenPipeError:
-        # Our reader went away (aienv logs | head). Python would complain once more while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
 
 
 def _own_options(arguments: Sequence[str]) -> Sequence[str]:

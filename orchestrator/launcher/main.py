@@ -355,20 +355,21 @@ class Launcher:
             os.close(process.stdin)
             process.stdin = None
         if self.processes.pop(process.number, None) is not None:
+            began = _began(process.status)
             os.close(process.status)
             if not self.orphaned:
-                self.report_end(process)
+                self.report_end(process, began)
 
-    def report_end(self, process: Process) -> None:
+    def report_end(self, process: Process, began: bool) -> None:
         code = process.child.returncode
         complaint = process.first_error.decode("utf-8", "replace").strip()
-        ours = code == 1 and not process.wrote and complaint.startswith("bwrap: ") and "\n" not in complaint
+        alone = code == 1 and not process.wrote and "\n" not in complaint
         try:
-            if ours and complaint.startswith("bwrap: execvp "):
+            if alone and complaint.startswith("bwrap: execvp "):
                 missing = complaint.endswith("No such file or directory")
                 self.wire.message(process.number, ev="exit", code=127 if missing else 126)
-            elif ours:
-                self.wire.message(process.number, ev="failed", message=complaint)
+            elif not began and code > 0:
+                self.wire.message(process.number, ev="failed", message=complaint or f"bubblewrap ended with code {code}")
             else:
                 self.wire.message(process.number, ev="exit", code=128 - code if code < 0 else code)
         except OSError:
@@ -411,6 +412,15 @@ def _init_pid(status: int) -> int | None:
         line += data
     pid: int = json.loads(line)["child-pid"]
     return pid
+
+
+def _began(status: int) -> bool:
+    """Whether the command was started: bubblewrap tells an exit code only then, whatever the command wrote on its error output."""
+    os.set_blocking(status, False)
+    try:
+        return b'"exit-code"' in os.read(status, CHUNK)
+    except BlockingIOError:
+        return False
 
 
 def _limit(pid: int, limits: dict[str, int]) -> None:
