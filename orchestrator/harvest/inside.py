@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 MANIFEST_VERSION = 1
 OUT = b"refs/aienv-out/"
-FILE, LINK, FOLDER, OTHER = "file", "link", "folder", "other"
+FILE, LINK, FOLDER, OTHER, CLOSED = "file", "link", "folder", "other", "closed"
 REGULAR, EXECUTABLE, SYMLINK, GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
 
 SMALL_FILE_BYTES = 64 * 1024  # HEAD, one loose ref, a gitdir file
@@ -96,6 +96,7 @@ class Entry(NamedTuple):
     oid: str
     stage: int
     absent_ok: bool  # skip-worktree: the file may be absent without being deleted
+    planned: bool  # intent to add: only the name is staged
     stamp: tuple[int, ...] | None
 
 
@@ -250,10 +251,11 @@ def read_file(path: bytes, limit: int = SMALL_FILE_BYTES) -> bytes | None:
         return None
     except OSError as problem:
         raise Trouble(f"{show(path)}: {problem.strerror}") from problem
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise Trouble(f"{show(path)} is not a regular file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise Trouble(f"{show(path)} is not a regular file")
         if facts.st_size > limit:
             raise Trouble(f"{show(path)} has {facts.st_size} bytes, more than {limit}")
         try:
@@ -307,6 +309,24 @@ def git_folder_of(worktree: bytes) -> bytes | None:
     return resolved if os.path.isfile(resolved + b"/commondir") and os.path.lexists(resolved + b"/HEAD") else None
 
 
+def holds_git(worktree: bytes) -> bool:
+    """Whether git, passing by, would open a pipe or device behind ``worktree/.git``, and wait or read for ever."""
+    folders = [worktree + b"/.git"]
+    try:
+        text = read_file(folders[0]) or b""
+    except Trouble:
+        text = b""
+    if text.startswith(b"gitdir:"):
+        folders = [os.path.join(worktree, text[7:].split(b"\n")[0].strip())]
+    for name in (b"/HEAD", b"/commondir"):
+        try:
+            if kind_of(os.stat(folders[0] + name)) == OTHER:
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
 def walk(root: bytes) -> Tree:
     """All that lies below ``root``, without the root's own ``.git`` and without the files of nested repositories."""
     found = Tree({}, [], [], [], [], [], False)
@@ -323,9 +343,12 @@ def walk(root: bytes) -> Tree:
         if seen > WALK_ENTRIES:
             return found._replace(cut=True)
         names = {entry.name for entry in listed}
-        if folder and b".git" in names and git_folder_of(root + b"/" + folder) is not None:
-            found.nested.append(folder)
-            continue
+        if folder and b".git" in names:
+            if holds_git(root + b"/" + folder):
+                found.special.append(folder + b"/.git/HEAD")
+            if git_folder_of(root + b"/" + folder) is not None:
+                found.nested.append(folder)
+                continue
         for entry in listed:
             path = folder + b"/" + entry.name if folder else entry.name
             if entry.name == b".git":
@@ -401,9 +424,9 @@ def _parse_entry(data: bytes, start: int, width: int, version: int, previous: by
         position = start + ((end - start + 8) & ~7)
     if position > len(data) - width:
         raise ValueError
-    added_later = bool(extended & 0x2000)  # intent to add: no contents yet, so the stamp says nothing
-    stamp = None if added_later else (c_s, c_ns, m_s, m_ns, inode, size)
-    return Entry(path, mode, oid, (flags >> 12) & 3, bool(extended & 0x4000), stamp), position
+    planned = bool(extended & 0x2000)
+    stamp = None if planned else (c_s, c_ns, m_s, m_ns, inode, size)
+    return Entry(path, mode, oid, (flags >> 12) & 3, bool(extended & 0x4000), planned, stamp), position
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -658,7 +681,7 @@ def objects_in(store: bytes, width: int) -> set[str]:
         raise Trouble(f"objects cannot be listed: {problem.strerror}") from problem
     for pack in packs:
         if pack.endswith(b".idx"):
-            names.update(_pack_names(read_file(store + b"/pack/" + pack, INDEX_BYTES) or b"", width))
+            names.update(_pack_names(read_file(os.path.realpath(store + b"/pack/" + pack), INDEX_BYTES) or b"", width))
         if len(names) > OBJECTS:
             break
     if len(names) > OBJECTS:
@@ -733,6 +756,7 @@ class Git:
         if config.shallow:
             self._write(b"shallow", "".join(f"{one}\n" for one in config.shallow).encode())
         self._index_number = 0
+        self._shadows = 0
 
     def _write(self, name: bytes, data: bytes) -> None:
         with open(self.folder + b"/" + name, "wb") as file:
@@ -741,6 +765,36 @@ class Git:
     def borrow(self, stores: Sequence[bytes]) -> None:
         """Look for objects in ``stores`` from now on."""
         self._write(b"objects/info/alternates", b"".join(store + b"\n" for store in stores))
+
+    def shadow(self, store: bytes) -> tuple[bytes, list[bytes]]:
+        """A folder of links to the object files in the agent's ``store``; and what was left out because it is no regular file.
+
+        Git never sees the agent's own ``info/alternates``, and never opens a pipe where it expects an object.
+        """
+        self._shadows += 1
+        target = self.folder + b"/shadow.%d" % self._shadows
+        os.makedirs(target)
+        odd: list[bytes] = []
+        for fan in sorted(os.listdir(store)):
+            if fan != b"pack" and not re.fullmatch(rb"[0-9a-f]{2}", fan):
+                continue
+            try:
+                with os.scandir(store + b"/" + fan) as entries:
+                    kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+                plain = not os.path.islink(store + b"/" + fan)
+            except OSError:
+                odd.append(fan)
+                continue
+            if plain and all(kinds.values()):
+                os.symlink(store + b"/" + fan, target + b"/" + fan)
+                continue
+            os.makedirs(target + b"/" + fan)
+            for name, regular in kinds.items():
+                if regular:
+                    os.symlink(store + b"/" + fan + b"/" + name, target + b"/" + fan + b"/" + name)
+                else:
+                    odd.append(fan + b"/" + name)
+        return target, odd
 
     def run(
         self,
@@ -908,6 +962,10 @@ def parse_tree(data: bytes, width: int) -> Iterator[tuple[int, bytes, str]]:
         position = nul + 1 + width
 
 
+def empty_object(kind: bytes, width: int) -> str:
+    return (hashlib.sha1 if width == 20 else hashlib.sha256)(kind + b" 0\0").hexdigest()
+
+
 def lfs_pointer(oid: str, size: int) -> bytes:
     """The text that git-lfs commits in place of a file."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n".encode()
@@ -937,7 +995,9 @@ class Repo:
         self.worktree_tree: str | None = None
         self.disk = walk(root) if root is not None else Tree({}, [], [], [], [], [], False)
         self.found = read_git_folder(folder, self.damage, own_refs=not linked) if folder is not None else Found(None, None, {}, [], {}, [])
-        self.git = Git(self.config, scratch, self._width(), self._borrowed(), self._excludes(), job.ends)
+        self.git = Git(self.config, scratch, self._width(), self.config.objects, self._excludes(), job.ends)
+        self.shadows = self._shadow_stores()
+        self._borrow()
         self.known: dict[str, tuple[str, str]] = {}
         self.hosts: list[str] = []  # commits that the host has anyway, so the bundle leaves out what they reach
         self._look_up()
@@ -958,9 +1018,22 @@ class Repo:
         oids = (self.base, self.found.head, *self.found.refs.values())
         return next((len(oid) // 2 for oid in oids if oid), 20)
 
-    def _borrowed(self) -> list[bytes]:
-        own = [store for store in self.found.stores if store not in self.config.objects]
-        return [*self.config.objects, *own]
+    def _shadow_stores(self) -> list[bytes]:
+        shadows = []
+        for store in self.found.stores:
+            if store not in self.config.objects:
+                try:
+                    shadow, odd = self.git.shadow(store)
+                except OSError as problem:
+                    self.damage(f"objects cannot be listed: {problem.strerror}")
+                    continue
+                shadows.append(shadow)
+                if odd:
+                    self.damage(f"{len(odd)} entries among the objects are no regular files, for example {show(odd[0])}")
+        return shadows
+
+    def _borrow(self) -> None:
+        self.git.borrow([*self.config.objects, *self.shadows])
 
     def _excludes(self) -> bytes | None:
         """The clone's own ``info/exclude``, as a plain list of patterns."""
@@ -1010,7 +1083,9 @@ class Repo:
             self.damage(f"the index holds the impossible path {show(problem)}")
             del chosen[problem]
         rest = self._masked_base()
-        staged = {path: (entry.mode, entry.oid) for path, entry in chosen.items() if not below(path, self.masked)} | rest
+        staged = {
+            path: (entry.mode, entry.oid) for path, entry in chosen.items() if not entry.planned and not below(path, self.masked)
+        } | rest
         ignored = self._ignored(chosen, staged)
         try:
             tree = self._snapshot(chosen, ignored, time_ns) | rest
@@ -1056,7 +1131,7 @@ class Repo:
         except Trouble as problem:
             self.damage(str(problem))
             listed = self.git.listed(self.base) if self.base and self.base != start else {}
-        return [Entry(path, mode, oid, 0, False, None) for path, (mode, oid) in listed.items()], 0
+        return [Entry(path, mode, oid, 0, False, False, None) for path, (mode, oid) in listed.items()], 0
 
     def _masked_base(self) -> dict[bytes, tuple[int, str]]:
         if not self.masked or self.base is None:
@@ -1067,8 +1142,8 @@ class Repo:
         """path -> the ignored folder or file that it belongs to, for all untracked files that the repository ignores."""
         if all(path in chosen for path in self.disk.files):
             return {}
-        if any(path.rsplit(b"/", 1)[-1] == b".gitignore" for path in self.disk.special):
-            self.note("a .gitignore is no regular file: nothing counts as ignored")
+        if any(path.endswith((b".gitignore", b"/.git/HEAD")) for path in self.disk.special):
+            self.note("a .gitignore or a HEAD is no regular file, so git may not look: nothing counts as ignored")
             return {}
         listing = self.git.run(
             "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory", tree=self.root, index=self.git.index_file(staged)
@@ -1319,7 +1394,7 @@ class Repo:
         except Trouble as problem:
             self.job.incomplete(f"the files on disk cannot be brought out: {problem}")
         finally:
-            self.git.borrow(self._borrowed())
+            self._borrow()
 
     def _save_index(self, staged: Mapping[bytes, tuple[int, str]], tree: Mapping[bytes, tuple[int, str]], entries: Sequence[Entry]) -> None:
         parents = [parent] if (parent := self.head or self.base) else []
@@ -1388,6 +1463,7 @@ class Repo:
         foreign = {oid for name, oid in self.found.refs.items() if not name.startswith((b"refs/heads/", b"refs/stash"))}
         known = self._in_mirror(foreign)
         taken: set[str] = set()
+        folders: set[str] = set()
         names: list[Ref] = []
         for name, oid in sorted(self.found.refs.items()):
             begun = not self.where and self.config.known_refs.get(name) == oid
@@ -1398,7 +1474,7 @@ class Repo:
                 continue
             if self._kind(oid) != "commit" and f"{oid}^{{commit}}" not in self.known:
                 continue  # a ref to a file or a folder: brought out with the loose ends
-            names.append(Ref(unique(group_of(name), taken), oid, show(name)))
+            names.append(Ref(unique(group_of(name), taken, folders), oid, show(name)))
         if len(names) > REFS:
             self.damage(f"{len(names)} refs: their names stay in the raw copy, their commits are parents of lost/bunch commits")
             self._bunch([ref.oid for ref in names if self._kind(ref.oid) == "commit"])
@@ -1462,10 +1538,9 @@ class Repo:
         if self.linked:
             return
         own: set[str] = set()
-        for store in self.found.stores:
-            if store not in self.config.objects:
-                own |= objects_in(store, self.git.width)
-        left = own - covered
+        for store in self.shadows:
+            own |= objects_in(store, self.git.width)
+        left = own - covered - {empty_object(b"blob", self.git.width), empty_object(b"tree", self.git.width)}
         left -= self._in_mirror(left)
         if left and self.base:
             left -= self.git.reachable([self.base], []) if len(left) > 1000 or not self.config.objects else set()
@@ -1613,18 +1688,20 @@ def group_of(name: bytes) -> str:
     return safe_ref(rest) if rest.startswith((b"heads/", b"tags/")) else "other/" + safe_ref(rest)
 
 
-def unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: set[str], folders: set[str]) -> str:
     """``name``, changed until it neither equals nor encloses nor lies below a name that was given out before."""
-    parents = {name[:cut] for cut in range(len(name)) if name[cut] == "/"}
-    wished = name
+    group, _, rest = name.partition("/")
     number = 1
-    while wished in taken or wished + "/" in taken or parents & {one for one in taken if not one.endswith("/")}:
-        group, _, rest = name.partition("/")
+    while name in taken or name in folders or not taken.isdisjoint(folders_of(name)):
         number += 1
-        wished, parents = f"{group}/{rest.replace('/', '%2F')}-{number}", {group}
-    taken.add(wished)
-    taken.update(wished[: cut + 1] for cut in range(len(wished)) if wished[cut] == "/")
-    return wished
+        name = f"{group}/{rest.replace('/', '%2F')}-{number}"
+    taken.add(name)
+    folders.update(folders_of(name))
+    return name
+
+
+def folders_of(name: str) -> list[str]:
+    return [name[:cut] for cut in range(len(name)) if name[cut] == "/"]
 
 
 def restores(blob: bytes, on_disk: bytes, attributes: Mapping[bytes, bytes]) -> bool:
@@ -1788,7 +1865,14 @@ class Job:
         for folder in list(module_folders(modules)) if modules and os.path.isdir(modules) else ():
             if folder not in visited and len(self.nested) < NESTED:
                 visited.add(folder)
-                self._one_nested(main, None, folder, b".git" + folder[len(main.folder or b"") :], None, linked=False)
+                begun = self._begun_at(main, folder)
+                self._one_nested(main, None, folder, b".git" + folder[len(main.folder or b"") :], begun, linked=False)
+
+    def _begun_at(self, main: Repo, folder: bytes) -> str | None:
+        """The commit at which a submodule that has lost its work tree was checked out: the one of the base's submodules that it holds."""
+        links = {oid for mode, oid in main.git.listed(main.base).values() if mode == GITLINK} if main.base else set()
+        head = head_of(folder)
+        return head if head in links else None
 
     def _visit(self, main: Repo, pending: list[tuple[bytes, bytes]], visited: set[bytes | None]) -> None:
         bases = main.git.listed(main.base, [path for _, path in pending]) if main.base and pending else {}
@@ -1894,6 +1978,9 @@ class Job:
                     if arcname in written:
                         continue
                     written.add(arcname)
+                    if kind == CLOSED:
+                        self._closed(path)
+                        continue
                     try:
                         facts = os.lstat(path)
                         if facts.st_size > left:
@@ -1902,10 +1989,12 @@ class Job:
                         if kind != OTHER:
                             tar.add(os.fsdecode(path), os.fsdecode(arcname), recursive=False)
                             left -= facts.st_size if kind == FILE else 0
-                    except OSError as problem:
-                        self.unreadable.append(show(path[len(self.config.workspace) + 1 :]))
-                        self.incomplete(f"{show(arcname)}: {problem.strerror}")
+                    except OSError:
+                        self._closed(path)
         return True
+
+    def _closed(self, path: bytes) -> None:
+        self.unreadable_path(b"", path[len(self.config.workspace) + 1 :])
 
 
 def own_settings(folder: bytes) -> list[bytes]:
@@ -1935,19 +2024,18 @@ def module_folders(root: bytes) -> Iterator[bytes]:
 
 
 def everything_below(path: bytes) -> Iterator[tuple[bytes, str]]:
-    """``path`` and all below it with their kinds, links not followed. A folder that cannot be listed is one entry."""
-    try:
-        kind = kind_of(os.lstat(path))
-    except OSError:
-        return
-    yield path, kind
-    if kind == FOLDER:
+    """``path`` and all below it with their kinds, links not followed; what cannot be looked at is ``CLOSED``."""
+    pending = [path]
+    while pending:
+        here = pending.pop()
         try:
-            names = sorted(os.listdir(path))
+            kind = kind_of(os.lstat(here))
+            names = sorted(os.listdir(here), reverse=True) if kind == FOLDER else []
         except OSError:
-            return
-        for name in names:
-            yield from everything_below(path + b"/" + name)
+            yield here, CLOSED
+            continue
+        yield here, kind
+        pending.extend(here + b"/" + name for name in names)
 
 
 def matches(root: bytes, pattern: bytes) -> Iterator[bytes]:

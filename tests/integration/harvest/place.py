@@ -214,7 +214,7 @@ class Place:
             ["git", *args], cwd=self.quarantine, env=GIT_ENV | {"GIT_DIR": str(self.quarantine)}, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr.decode(errors="replace")
-        return done.stdout.decode(errors="surrogateescape").strip()
+        return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
     def files(self, ref: str) -> dict[str, str]:
         """path -> mode of one harvested ref."""
