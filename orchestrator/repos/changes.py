@@ -131,14 +131,14 @@ def _raw(records: Sequence[bytes]) -> Iterator[tuple[str, str, str, str, bytes]]
 
 def _staged(reader: _Reader, base: str | None) -> tuple[Staged, ...]:
     against = base or git(("hash-object", "-t", "tree", "--stdin"), git_dir=reader.repo.git_dir, input=b"").text
-    options = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty")
+    options = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ita-invisible-in-index", "--ignore-submodules=dirty")
     found = (Staged(path, new, oid) for _, new, oid, _, path in _raw(reader.ask("diff-index", *options, against, "--")))
     return tuple(sorted(found, key=lambda entry: entry.path))
 
 
 def _unstaged(reader: _Reader) -> tuple[dict[bytes, str], tuple[bytes, ...], tuple[bytes, ...]]:
     """({path: mode in the index}, paths added with -N, submodules at another commit)."""
-    options = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=dirty")
+    options = ("--raw", "-z", "--no-renames", "--no-abbrev", "--ita-invisible-in-index", "--ignore-submodules=dirty")
     changed: dict[bytes, str] = {}
     intended, moved = [], []
     for old, new, _, status, path in _raw(reader.ask("diff-files", *options)):
@@ -186,7 +186,7 @@ def _described(root: int, paths: Sequence[bytes], max_bytes: int, folder: Path) 
 def _is_pointer_content(reader: _Reader, entry: Carried, unstaged: dict[bytes, str], staged: tuple[Staged, ...]) -> bool:
     """Whether a file only looks changed because git was not allowed to ask LFS: it is what the pointer in the index says."""
     mode = {"file": "100644", "executable": "100755"}.get(entry.kind)
-    if unstaged.get(entry.path) != mode or any(item.path == entry.path for item in staged):
+    if mode is None or unstaged.get(entry.path) != mode or any(item.path == entry.path for item in staged):
         return False
     records = reader.ask("ls-files", "--stage", "-z", "--", entry.path)
     oid = records[0].split(b" ")[1].decode()

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -35,12 +36,13 @@ class Repo:
         assert done.returncode == 0, (args, done.stderr.decode())
         return os.fsdecode(done.stdout).removesuffix("\n")
 
-    def write(self, name: str | bytes, content: str | bytes = "", *, executable: bool = False) -> None:
+    def write(self, name: str | bytes, content: str | bytes = "", *, executable: bool = False) -> bytes:
         path = os.path.join(os.fsencode(self.path), os.fsencode(name))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
         os.chmod(path, 0o755 if executable else 0o644)
+        return path
 
     def commit(self, message: str = "change", **files: str) -> str:
         for name, content in files.items():
@@ -128,8 +130,12 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
         for name in files:
             path = os.path.join(base, name)
             status = os.lstat(path)
-            content = os.readlink(path) if os.path.islink(path) else Path(os.fsdecode(path)).read_bytes()
-            found[os.fsdecode(path)] = (status.st_mode, status.st_mtime_ns, content)
+            content = os.readlink(path) if stat.S_ISLNK(status.st_mode) else b""
+            if stat.S_ISREG(status.st_mode):
+                content = Path(os.fsdecode(path)).read_bytes()
+            # Git itself renews the time of a shared index whenever it reads one, so that nobody expires it.
+            time_ns = 0 if name.startswith(b"sharedindex.") else status.st_mtime_ns
+            found[os.fsdecode(path)] = (status.st_mode, time_ns, content)
     return found
 
 

@@ -23,13 +23,12 @@ def _put(repo: Repo, store: Path, name: str, content: bytes, *, nested: bool = T
 
 @pytest.fixture
 def repo(world: World) -> Repo:
-    """big.bin and sub/other.bin lie in LFS; notes.bin only looks like a pointer; text.txt is a pointer without the attribute."""
+    """big.bin and sub/other.bin lie in LFS; text.txt is a pointer without the attribute."""
     repo = new_repo(world.base / "srv" / "app.git")
     repo.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
     store = repo.path / ".git" / "lfs" / "objects"
     _put(repo, store, "big.bin", BIG)
     _put(repo, store, "sub/other.bin", OTHER)
-    repo.write("notes.bin", "version https://git-lfs.github.com/spec/v1\nnot a pointer\n" + "x" * 100)
     repo.write("text.txt", lfs_pointer(BIG)[1])
     repo.commit("large")
     return repo
@@ -39,7 +38,6 @@ def _check(clone_path: Path) -> None:
     assert (clone_path / "big.bin").read_bytes() == BIG
     assert (clone_path / "sub" / "other.bin").read_bytes() == OTHER
     assert (clone_path / "text.txt").read_text() == lfs_pointer(BIG)[1]
-    assert (clone_path / "notes.bin").read_text().startswith("version")
 
 
 def test_from_a_path(world: World, repo: Repo) -> None:
@@ -65,6 +63,17 @@ def test_index_is_still_right_after_other_work(world: World, repo: Repo) -> None
     clone.git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "inside")
     assert clone.status() == ""
     assert clone.git("diff", "--stat", "HEAD~1", "HEAD").split("\n")[-1] == " 1 file changed, 1 insertion(+)"
+
+
+def test_what_only_looks_like_a_pointer(world: World, repo: Repo) -> None:
+    """A file with the attribute that is no sound pointer stays as it is in the commit."""
+    looks = "version https://git-lfs.github.com/spec/v1\noid sha256:../../../etc/passwd\nsize 1\n" + "x" * 100
+    repo.write("notes.bin", looks)
+    repo.git("-c", "filter.lfs.clean=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false", "add", "-A")
+    repo.git("commit", "-q", "-m", "looks like one")
+    clone = world.clone(repo.path)
+    assert (clone.path / "notes.bin").read_text() == looks
+    assert "notes.bin" not in clone.checkout.lfs_files
 
 
 def test_missing_and_wrong_objects(world: World, repo: Repo) -> None:

@@ -288,8 +288,8 @@ def test_ssh(world: World, upstream: Repo, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(EnvironmentFailed) as refused:
             world.resolve(f"{url}{upstream.path}")
         assert refused.value.code == "git-auth"
+        monkeypatch.setenv("GIT_SSH_COMMAND", command)
         with pytest.raises(NotFound):
-            monkeypatch.setenv("GIT_SSH_COMMAND", command)
             world.resolve(f"{url}/nowhere/app.git")
 
 
