@@ -4,6 +4,7 @@ The terminal may be slow; then the agent waits (nothing is dropped, nothing pile
 terminal no longer holds it up: the log still gets every byte.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -72,7 +73,8 @@ class TailSink:
         self.tail = b""
 
     def stdout(self, data: bytes) -> None:
-        _write_all(self._log, data)
+        with contextlib.suppress(OSError):  # a full disk: the tail is what reports show
+            _write_all(self._log, data)
         self.tail = (self.tail + data)[-self._keep :]
 
     stderr = stdout

@@ -7,8 +7,6 @@ the agent wrote is lost, and after ``aienv gc`` nothing of the run is left but i
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,19 +15,16 @@ from pathlib import Path
 import pytest
 
 from orchestrator.audit.record import Head, verify
-from orchestrator.images import toolbox
 from orchestrator.model.paths import paths_from
 from orchestrator.run import folder as folders
 from orchestrator.run.steps import Step
-from tests.conftest import engine_or_skip
 from tests.engine import Engine, image
+from tests.faults.place import aienv, git, use_cache
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 STEPS = list(Step)
 WRITES = "printf committed > one && git add one && git commit -qm work && printf staged > two && git add two && printf loose > three"
 # Any image will do: the toolbox brings git along.
 IN_ANY_IMAGE = "export PATH=/opt/aienv/bin:$PATH LD_LIBRARY_PATH=/opt/aienv/lib; " + WRITES
-IDENTITY = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org"}
 VICTIMS = {
     "main": 'kill -9 "$AIENV_PID_MAIN"',
     "broker": 'kill -9 "$AIENV_PID_BROKER"',
@@ -101,30 +96,6 @@ def test_every_step_is_in_the_matrix() -> None:
     """Both sides of each step, for the main process on each backend and for the engine."""
     for matrix, victim in ((LOCAL, "main"), (DOCKER, "main"), (ENGINE, "engine")):
         assert {(cell.step, cell.when) for cell in matrix if cell.victim == victim} == set(points())
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repo"
-    path.mkdir()
-    git(path, "init", "-q", "-b", "main")
-    (path / "file").write_text("base\n")
-    git(path, "add", "-A")
-    git(path, "commit", "-qm", "base")
-    return path
-
-
-def git(path: Path, *args: str) -> str:
-    return subprocess.run(
-        ["git", *args], cwd=path, check=True, capture_output=True, text=True, env={**os.environ, **IDENTITY}, timeout=60
-    ).stdout
-
-
-def aienv(home: Path, cwd: Path, *args: str, **extra: str) -> "subprocess.CompletedProcess[str]":
-    environ = {**os.environ, "AIENV_HOME": str(home), "PYTHONPATH": str(ROOT), **extra}
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *args], cwd=cwd, env=environ, capture_output=True, text=True, timeout=180, check=False
-    )
 
 
 def run_cell(cell: Cell, tmp_path: Path, repository: Path, options: tuple[str, ...], commands: dict[str, str], **environ: str) -> Path:
@@ -214,20 +185,6 @@ def test_local(cell: Cell, tmp_path: Path, repository: Path) -> None:
     assert_promises(cell, home, repository)
 
 
-@pytest.fixture(scope="module")
-def toolbox_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the toolbox in it, for all cells."""
-    cache = tmp_path_factory.mktemp("toolbox")
-    toolbox.ensure(cache, lambda text: None)
-    return cache
-
-
-def prepare_home(tmp_path: Path, cache: Path) -> None:
-    (tmp_path / "home" / "cache").mkdir(parents=True)
-    for entry in cache.iterdir():
-        (tmp_path / "home" / "cache" / entry.name).symlink_to(entry)
-
-
 def in_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, restart: bool) -> None:
     for variable, value in engine.environ().items():
         monkeypatch.setenv(variable, value)
@@ -246,15 +203,8 @@ def in_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, monk
 @pytest.mark.parametrize("cell", DOCKER, ids=ids)
 def test_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, toolbox_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container no byte is lost and nothing is left, whoever dies whenever."""
-    prepare_home(tmp_path, toolbox_cache)
+    use_cache(tmp_path, toolbox_cache)
     in_docker(cell, tmp_path, repository, engine, monkeypatch, restart=False)
-
-
-@pytest.fixture(scope="module")
-def fault_engine() -> Iterator[Engine]:
-    """An engine that the cells of this module may kill."""
-    with engine_or_skip("20.10") as engine:
-        yield engine
 
 
 @pytest.mark.docker
@@ -263,5 +213,5 @@ def test_engine(
     cell: Cell, tmp_path: Path, repository: Path, fault_engine: Engine, toolbox_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An engine that is killed and comes back changes neither promise."""
-    prepare_home(tmp_path, toolbox_cache)
+    use_cache(tmp_path, toolbox_cache)
     in_docker(cell, tmp_path, repository, fault_engine, monkeypatch, restart=True)
