@@ -16,7 +16,6 @@ from typing import Literal
 from urllib.parse import quote, unquote
 
 from orchestrator.errors import UsageError
-from orchestrator.repos.failures import redact
 
 FORMS = "a path, file://, https://, http://, ssh://, git:// or login@host:path"
 _DEFAULT_PORT = {"https": "443", "http": "80", "ssh": "22", "git": "9418"}
@@ -73,7 +72,7 @@ def parse_source(text: str, base: Path, home: Path | None = None) -> Source:
     Raises:
         UsageError: not one of the known forms, or a form that could make git do more than read.
     """
-    shown = redact(text) if "://" in text else text
+    shown = _without_userinfo(text)
     if not text or not text.strip():
         raise UsageError("the repository is empty", remedy=f"name {FORMS}")
     if _CONTROL.search(text) or not _encodable(text):
@@ -88,6 +87,12 @@ def parse_source(text: str, base: Path, home: Path | None = None) -> Source:
     if not text.startswith(_PATH_START) and (match := _SCP.fullmatch(text)):
         return _parse_scp(match[1], match[2], match[3], shown)
     return _path_source(_expand(text, base, home, shown))
+
+
+def _without_userinfo(text: str) -> str:
+    """``text`` as a message may repeat it: a mistyped URL still carries its password."""
+    scheme, separator, rest = text.partition("://")
+    return scheme + separator + rest.rpartition("@")[2] if separator else text
 
 
 def _encodable(text: str) -> bool:
@@ -107,7 +112,8 @@ def _expand(text: str, base: Path, home: Path | None, shown: str) -> str:
 
 
 def _path_source(path: str) -> Source:
-    tidy = "/" + path.strip("/") if path.startswith("/") else path
+    steps = [step for step in path.split("/") if step not in ("", ".")]
+    tidy = "/" + "/".join(steps)
     return Source("path", tidy, folder_name(tidy))
 
 
@@ -160,8 +166,8 @@ def _check_path(path: str, shown: str) -> None:
         raise UsageError(f"the repository {shown!r} has no path", remedy="name the repository after the host")
     if "?" in path or "#" in path:
         raise UsageError("a repository's URL has no query and no fragment", remedy="leave out what follows ? or #")
-    if any(character.isspace() for character in path) or _CONTROL.search(unquote(path)):
-        raise UsageError(f"the path of {shown!r} holds blanks or control characters", remedy="write a blank as %20")
+    if any(character.isspace() or character == "\\" for character in path) or _CONTROL.search(unquote(path)):
+        raise UsageError(f"the path of {shown!r} holds blanks, backslashes or control characters", remedy="write a blank as %20")
     if not _plain(path):
         raise UsageError(f"the path of {shown!r} is not text", remedy="percent-encode it")
     if ".." in unquote(path).split("/"):
