@@ -15,7 +15,8 @@ from orchestrator.run.context import Context
 from orchestrator.run.steps import Step
 
 ROLES: tuple[Role, ...] = ("task", "harvest")
-DESTROY_S = 20.0
+DESTROY_S = 10.0  # a restarting engine is back by then
+SECOND_DESTROY_S = 1.0  # one that did not answer the first time is not waited for again
 
 
 def tear_down(context: Context, keep_work: bool) -> Teardown:
@@ -38,7 +39,8 @@ def end_environment(context: Context, removed: list[str], left: list[str]) -> No
         context.environment = None
     for role in ROLES:
         ref = EnvRef(context.folder.id, role, context.plan.backend, None)
-        _attempt(f"{context.plan.backend} environment ({role})", partial(context.backend.destroy, ref, DESTROY_S), removed, left)
+        patience = SECOND_DESTROY_S if left else DESTROY_S
+        _attempt(f"{context.plan.backend} environment ({role})", partial(context.backend.destroy, ref, patience), removed, left)
     if context.plan.backend != "local":
         # A harvest may have fallen back to the local sandbox.
         local = context.make_backend("local")

@@ -7,6 +7,7 @@ the agent wrote is lost, and after ``aienv gc`` nothing of the run is left but i
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -185,18 +186,35 @@ def test_local(cell: Cell, tmp_path: Path, repository: Path) -> None:
     assert_promises(cell, home, repository)
 
 
-def in_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, restart: bool) -> None:
+def in_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, back: str = "") -> None:
+    """One cell in a container. ``back``: an engine that is killed comes back ``at once``, or only ``late``, after aienv has ended."""
     for variable, value in engine.environ().items():
         monkeypatch.setenv(variable, value)
     name = image(engine, "busybox")
     options = ("--backend", "docker", "--image", name)
-    home = run_cell(cell, tmp_path, repository, options, VICTIMS | IN_CONTAINER, ENGINE_PID=str(engine.state.daemon))
-    if restart:
-        engine.restart()
+    over = threading.Event()
+    keeper = threading.Thread(target=keep_alive, args=(engine, over))
+    if back == "at once":
+        keeper.start()
+    try:
+        home = run_cell(cell, tmp_path, repository, options, VICTIMS | IN_CONTAINER, ENGINE_PID=str(engine.state.daemon))
+    finally:
+        over.set()
+        if back == "at once":
+            keeper.join()
+        elif back == "late":
+            engine.restart()
     settle(home)
     assert_promises(cell, home, repository)
     with contextlib.closing(engine.client()) as client:
         assert client.containers(all=True, filters={"label": "dev.aienv.run"}) == []
+
+
+def keep_alive(engine: Engine, over: threading.Event) -> None:
+    """What an init system does: start the engine again when it has died."""
+    while not over.wait(0.1):
+        if not engine.is_alive():
+            engine.restart()
 
 
 @pytest.mark.docker
@@ -204,7 +222,7 @@ def in_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, monk
 def test_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, toolbox_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container no byte is lost and nothing is left, whoever dies whenever."""
     use_cache(tmp_path, toolbox_cache)
-    in_docker(cell, tmp_path, repository, engine, monkeypatch, restart=False)
+    in_docker(cell, tmp_path, repository, engine, monkeypatch)
 
 
 @pytest.mark.docker
@@ -214,4 +232,14 @@ def test_engine(
 ) -> None:
     """An engine that is killed and comes back changes neither promise."""
     use_cache(tmp_path, toolbox_cache)
-    in_docker(cell, tmp_path, repository, fault_engine, monkeypatch, restart=True)
+    in_docker(cell, tmp_path, repository, fault_engine, monkeypatch, "at once")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("point", [(Step.ENVIRONMENT, "begin"), (Step.AGENT, "running"), (Step.TEARDOWN, "begin")], ids=str)
+def test_engine_comes_back_late(
+    point: tuple[Step, str], tmp_path: Path, repository: Path, fault_engine: Engine, toolbox_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends without the engine; what was left is removed by the next command after it is back."""
+    use_cache(tmp_path, toolbox_cache)
+    in_docker(Cell(*point, "engine"), tmp_path, repository, fault_engine, monkeypatch, "late")
