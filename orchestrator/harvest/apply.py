@@ -52,6 +52,9 @@ def apply(run_dir: Path, user_repo: Path, *, branch: str | None = None) -> Appli
         _git(top, "read-tree", before, env=index)
         merged = _git(top, "apply", "--cached", "--3way", "--whitespace=nowarn", "--", str(patch), env=index, check=False)
         if merged.code != 0:
+            _git(top, "read-tree", before, env=index)
+            if _git(top, "apply", "--cached", "--check", "--reverse", "--", str(patch), env=index, check=False).code == 0:
+                return Applied(())  # it is all there already
             raise _conflict(merged.stderr, branch)
         after = _tree(top, index, "the result conflicts with what is staged", _branch_remedy(branch))
     changed, _ = parse_raw_diff(_git(top, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after).stdout)

@@ -182,7 +182,7 @@ def show(raw: bytes) -> str:
 
 def safe_ref(raw: bytes) -> str:
     """A ref name that every program and file system takes: ``[A-Za-z0-9._/-]``, all else as ``%XX``; long parts end in a digest."""
-    return "/".join(_safe_part(part) for part in raw.split(b"/") if part)[:900] or "%"
+    return "/".join(_safe_part(part) for part in raw.split(b"/") if part)[:900].rstrip("/.") or "%"
 
 
 def _safe_part(part: bytes) -> str:
