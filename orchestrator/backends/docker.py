@@ -159,17 +159,18 @@ class Engine:
             client.remove_image(name)
 
     @contextlib.contextmanager
-    def build_and_export(self, context: bytes, dockerfile: str, progress: Progress) -> Iterator[IO[bytes]]:
-        """Build, and give the image's file system as tar. Nothing of it stays in the engine."""
+    def build_and_copy(self, context: bytes, dockerfile: str, folder: str, progress: Progress) -> Iterator[IO[bytes]]:
+        """Build an image, and give one folder of it as tar (names begin with the folder's own). Nothing of it stays in the engine."""
         name = f"aienv/toolbox:build-{time.time_ns()}"
         labels = {docker_args.MANAGED: "1", "dev.aienv.image": "toolbox"}
         with contextlib.ExitStack() as undo, tempfile.TemporaryFile() as file:
             undo.callback(self._discard_image, name)
             self.build(context, dockerfile, name, labels, progress)
-            with self._client("export the toolbox", BUILD_STALL_S) as client:
+            with self._client(f"copy {folder} out of the image", BUILD_STALL_S) as client:
                 container = client.create_container_from_config({"Image": name, "Labels": labels}, name=None)["Id"]
                 undo.callback(self._discard_container, container)
-                for chunk in client.export(container):
+                chunks, _ = client.get_archive(container, folder)
+                for chunk in chunks:
                     file.write(chunk)
             file.seek(0)
             yield file

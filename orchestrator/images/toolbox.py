@@ -74,9 +74,9 @@ UNUSED_MODULES = frozenset(
 
 
 class Builder(Protocol):
-    """What an engine must do for us where there is no apt: build ``dockerfile`` from ``context`` and give the file system as tar."""
+    """What an engine must do for us where there is no apt: build an image, and give one folder of it as tar."""
 
-    def build_and_export(self, context: bytes, dockerfile: str, progress: Progress) -> AbstractContextManager[IO[bytes]]: ...
+    def build_and_copy(self, context: bytes, dockerfile: str, folder: str, progress: Progress) -> AbstractContextManager[IO[bytes]]: ...
 
 
 def ensure(
@@ -262,16 +262,29 @@ def build(target: Path, progress: Progress) -> None:
 def build_by_engine(target: Path, engine: Builder, progress: Progress) -> None:
     """The same through a Docker engine, for machines without apt."""
     progress("toolbox: building in the Docker engine")
-    with engine.build_and_export(engine_context(), dockerfile(), progress) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+    with (
+        engine.build_and_copy(engine_context(), dockerfile(), INSIDE, progress) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as archive,
+    ):
         for member in archive:
-            # The engine adds its own mount points (dev, etc, proc, sys) to what it exports.
-            if member.name.startswith("opt/aienv/"):
-                member.name = member.name.removeprefix("opt/aienv/")
-                if member.islnk():
-                    member.linkname = member.linkname.removeprefix("opt/aienv/")
-                archive.extract(member, target, set_attrs=True, numeric_owner=False, filter="tar")
+            _unpack(archive, member, target)
     _settle_modes(target)
     _smoke(target)
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """One entry below the archive's only folder: folders, plain files and links, as the tree has them and no more."""
+    parts = Path(member.name).parts[1:]
+    path = target.joinpath(*parts)
+    if not parts or ".." in parts:
+        return
+    if member.isdir():
+        path.mkdir(exist_ok=True)
+    elif member.issym():
+        path.symlink_to(member.linkname)
+    elif member.isreg() and (source := archive.extractfile(member)) is not None:
+        with source, open(path, "xb") as file:
+            shutil.copyfileobj(source, file)
 
 
 def dockerfile() -> str:
