@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -82,6 +84,10 @@ def _flags(options: dict[str, Any]) -> dict[str, object]:
     }
 
 
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """There is nothing to interrupt any more."""
+
+
 _RUN_EPILOG = """
 \b
 Examples:
@@ -125,6 +131,9 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
     for warning in prepared.warnings if not quiet else ():
         warn(warning)
     streams = Streams(stdout=2 if as_json else 1, stderr=2, quiet=False, tty=prepared.plan.agent.tty)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _heard)  # the run listens while it lasts; after it one more ^C must not cut its report
     record = execute(prepared, paths(), os.environ, progress, streams, new_run_id(time.time()))
     if as_json:
         print_json(report_document(record))

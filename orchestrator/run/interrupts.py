@@ -31,7 +31,9 @@ class Interrupts:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self.handle) for number in _SIGNALS}
+        # HUP stays ignored where it was: under nohup the closed terminal is nobody's wish to stop.
+        taken = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle) for number in taken}
         try:
             yield
         finally:

@@ -10,7 +10,6 @@ import select
 import threading
 from pathlib import Path
 
-_SLICE = 65536
 _POLL_S = 0.2
 
 
@@ -55,8 +54,8 @@ class OutputSink:
             if not select.select([], [terminal], [], _POLL_S)[1]:
                 continue
             try:
-                # At most PIPE_BUF is sure not to block after select said that there is room.
-                view = view[os.write(terminal, view[: select.PIPE_BUF if self._detached.is_set() else _SLICE]) :]
+                # At most PIPE_BUF is sure not to block after select said that there is room: a write that blocks is never detached.
+                view = view[os.write(terminal, view[: select.PIPE_BUF]) :]
             except BlockingIOError:
                 continue
             except OSError:
