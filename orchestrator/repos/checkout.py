@@ -8,13 +8,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import EnvironmentFailed
+from orchestrator.errors import EnvironmentFailed, NotFound
 from orchestrator.model.plan import RepoPlan
 from orchestrator.repos import mirror as mirrors
 from orchestrator.repos import submodules, tree
 from orchestrator.repos.contents import commit_of, refs_of
 from orchestrator.repos.failures import ObjectsDamaged
-from orchestrator.repos.local import locate
+from orchestrator.repos.local import LocalRepo, locate
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.place import Place, borrow_inside, populate, settle
 
@@ -82,7 +82,7 @@ def make(
 
 
 def _make(mirror: Mirror, plan: RepoPlan, workspace: Path, uid: int, gid: int, run_id: str | None, require_submodules: bool) -> Checkout:
-    local = locate(Path(plan.location)) if plan.kind == "path" and plan.commit and Path(plan.location).is_dir() else None
+    local = _local(plan)
     top = Place("", workspace / ".git", workspace, mirror)
     refs = _refs(mirror, plan)
     workspace.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -105,6 +105,16 @@ def _make(mirror: Mirror, plan: RepoPlan, workspace: Path, uid: int, gid: int, r
         tuple(os.path.join(place.path, os.fsdecode(pointer.path)) for place, content in places for pointer in content.pointers),
         (*filled.notes, *parts.notes),
     )
+
+
+def _local(plan: RepoPlan) -> LocalRepo | None:
+    """The user's own repository, of which only submodules and large files are still wanted: without it they become notes."""
+    if plan.kind != "path" or plan.commit is None or not (plan.submodules or plan.lfs):
+        return None
+    try:
+        return locate(Path(plan.location))
+    except NotFound:
+        return None
 
 
 def _refs(mirror: Mirror, plan: RepoPlan) -> tuple[tuple[str, str], ...]:
