@@ -213,9 +213,10 @@ class Engine:
         self._signal_daemon(signal.SIGKILL)
         _until(lambda: not alive(self.state.daemon, self.state.daemon_start), STOP_S, "dockerd's end")
 
-    def is_alive(self) -> bool:
-        """Whether dockerd itself lives; its containers may without it."""
-        return alive(self.state.daemon, self.state.daemon_start)
+    def revive(self) -> None:
+        """Start dockerd again if it has died. From the main thread: the engine ends with the thread that started it."""
+        if not alive(self.state.daemon, self.state.daemon_start):
+            self.restart()
 
     def suspend(self) -> None:
         """Stop the daemon with SIGSTOP: it accepts connections and never answers."""

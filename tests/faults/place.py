@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -20,14 +23,21 @@ def start(home: Path, cwd: Path, *args: str, **extra: str) -> "subprocess.Popen[
     return subprocess.Popen(command, cwd=cwd, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def aienv(home: Path, cwd: Path, *args: str, **extra: str) -> "subprocess.CompletedProcess[str]":
-    """Run aienv to its end."""
+def aienv(
+    home: Path, cwd: Path, *args: str, meanwhile: Callable[[], None] = lambda: None, **extra: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run aienv to its end. ``meanwhile`` is called again and again until then, from this thread."""
     process = start(home, cwd, *args, **extra)
-    try:
-        out, err = process.communicate(timeout=180)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+    with ThreadPoolExecutor(1) as reader:
+        said = reader.submit(process.communicate)
+        end = time.monotonic() + 180
+        while not said.done():
+            if time.monotonic() > end:
+                process.kill()
+                raise TimeoutError(f"aienv {args} does not end")
+            meanwhile()
+            time.sleep(0.02)
+    out, err = said.result()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

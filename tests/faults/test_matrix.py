@@ -7,9 +7,8 @@ the agent wrote is lost, and after ``aienv gc`` nothing of the run is left but i
 import contextlib
 import json
 import os
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,29 +98,25 @@ def test_every_step_is_in_the_matrix() -> None:
         assert {(cell.step, cell.when) for cell in matrix if cell.victim == victim} == set(points())
 
 
-def run_cell(cell: Cell, tmp_path: Path, repository: Path, options: tuple[str, ...], commands: dict[str, str], **environ: str) -> Path:
+def run_cell(
+    cell: Cell,
+    tmp_path: Path,
+    repository: Path,
+    options: tuple[str, ...],
+    commands: dict[str, str],
+    meanwhile: Callable[[], None] = lambda: None,
+    **environ: str,
+) -> Path:
     """Run a task and kill at the cell's point; returns aienv's home."""
     home = tmp_path / "home"
     kill, writes = commands[cell.victim], WRITES if "local" in options else IN_ANY_IMAGE
     if cell.when == "running":
-        agent, kill = f"{writes}; touch ready; sleep 30", f"until [ -e $AIENV_WORKSPACE/ready ]; do sleep 0.05; done; {kill}"
+        agent, kill = f"{writes}; touch ready; sleep {3 if cell.victim == 'engine' else 30}", f"until [ -e $AIENV_WORKSPACE/ready ]; do sleep 0.05; done; {kill}"
     else:
         agent = writes
-    done = aienv(
-        home,
-        repository,
-        "run",
-        *options,
-        "--check",
-        "true",
-        "--",
-        "sh",
-        "-c",
-        agent,
-        AIENV_FAULT=cell.point,
-        AIENV_FAULT_COMMAND=kill,
-        **environ,
-    )
+    fault = {"AIENV_FAULT": cell.point, "AIENV_FAULT_COMMAND": kill}
+    words = ("run", *options, "--check", "true", "--", "sh", "-c", agent)
+    done = aienv(home, repository, *words, meanwhile=meanwhile, **fault, **environ)
     if cell.victim in ("main", "both"):
         assert done.returncode == -9, (done.returncode, done.stderr)
     return home
@@ -192,29 +187,15 @@ def in_docker(cell: Cell, tmp_path: Path, repository: Path, engine: Engine, monk
         monkeypatch.setenv(variable, value)
     name = image(engine, "busybox")
     options = ("--backend", "docker", "--image", name)
-    over = threading.Event()
-    keeper = threading.Thread(target=keep_alive, args=(engine, over))
-    if back == "at once":
-        keeper.start()
-    try:
-        home = run_cell(cell, tmp_path, repository, options, VICTIMS | IN_CONTAINER, ENGINE_PID=str(engine.state.daemon))
-    finally:
-        over.set()
-        if back == "at once":
-            keeper.join()
-        elif back == "late":
-            engine.restart()
+    # As an init system would: an engine that has died is started again.
+    revive = engine.revive if back == "at once" else lambda: None
+    home = run_cell(cell, tmp_path, repository, options, VICTIMS | IN_CONTAINER, revive, ENGINE_PID=str(engine.state.daemon))
+    if back:
+        engine.revive()
     settle(home)
     assert_promises(cell, home, repository)
     with contextlib.closing(engine.client()) as client:
         assert client.containers(all=True, filters={"label": "dev.aienv.run"}) == []
-
-
-def keep_alive(engine: Engine, over: threading.Event) -> None:
-    """What an init system does: start the engine again when it has died."""
-    while not over.wait(0.1):
-        if not engine.is_alive():
-            engine.restart()
 
 
 @pytest.mark.docker
