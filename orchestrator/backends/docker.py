@@ -21,6 +21,7 @@ from typing import IO, Any, ClassVar
 from orchestrator.backends import docker_args
 from orchestrator.backends.docker_args import EngineFacts, ImageFacts
 from orchestrator.backends.docker_endpoint import Endpoint, find_endpoint
+from orchestrator.backends.docker_reference import parse_reference
 from orchestrator.backends.protocol import BackendFacts, Capabilities, EnvironmentRequest, EnvRef
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed
 from orchestrator.images import base, toolbox
@@ -32,6 +33,7 @@ CALL_S = 30.0  # one call to a healthy engine takes milliseconds; a loaded machi
 CHECK_S = 5.0
 PULL_STALL_S = 120.0
 BUILD_STALL_S = 900.0  # a build step may be silent for long
+STREAM_S = 3600.0  # a pull or a build as a whole
 RETRY_S = 0.2
 SETTLE_S = 2.0  # between the end of the launcher's connection and the engine's knowing it
 MINIMUM_API, NEWEST_API = (1, 41), (1, 45)  # tried with engines 20.10 and 26.1
@@ -70,6 +72,7 @@ class Engine:
         """
         import docker
         import requests
+        import urllib3
 
         try:
             with contextlib.closing(self._connect(docker, timeout_s)) as client:
@@ -80,11 +83,13 @@ class Engine:
             raise EngineRefused(what, status, said.strip()) from problem
         except docker.errors.DockerException as problem:
             raise EngineSilent(f"{what}: the Docker engine at {self.endpoint.address} does not answer: {problem}") from problem
-        except (requests.RequestException, OSError) as problem:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
             raise EngineSilent(
                 f"{what}: the Docker engine at {self.endpoint.address} does not answer ({type(problem).__name__})",
                 remedy="see whether it runs: docker info",
             ) from problem
+        except (ValueError, TypeError, KeyError) as problem:
+            raise EngineSilent(f"{what}: what is at {self.endpoint.address} does not answer as a Docker engine does") from problem
 
     def _connect(self, docker: Any, timeout_s: float) -> Any:
         tls: Any = False
@@ -112,21 +117,26 @@ class Engine:
 
     def image(self, reference: str) -> dict[str, Any] | None:
         """The engine's own description; None when the image is not there."""
-        with contextlib.suppress(EngineRefused, KeyError):
+        parse_reference(reference)
+        try:
             with self._client(f"look for image {reference!r}") as client:
                 return dict(client.inspect_image(reference))
-        return None
+        except EngineRefused as problem:
+            if problem.status == 404:
+                return None
+            raise
 
     def images(self, label: str) -> list[dict[str, Any]]:
         with self._client("list images") as client:
-            return list(client.images(filters={"label": label}))
+            return [dict(each) for each in client.images(filters={"label": label})]
 
     def pull(self, reference: str, progress: Progress) -> None:
         """Fetch an image with the user's own login."""
-        with self._client(f"pull image {reference!r}", PULL_STALL_S) as client:
-            repository, tag = _split_reference(reference)
-            for event in client.pull(repository, tag=tag, stream=True, decode=True):
-                _follow(f"pull image {reference!r}", event, lambda line: None)
+        what, wanted = f"pull image {reference!r}", parse_reference(reference)
+        if wanted.version is None:
+            raise EnvironmentFailed(f"{what}: an id says nothing to a registry", code="image-missing")
+        with self._client(what, PULL_STALL_S) as client:
+            _follow(what, client.pull(wanted.repository, tag=wanted.version, stream=True, decode=True), lambda line: None)
         progress(f"image {reference}: pulled")
 
     def build(self, context: bytes, dockerfile: str, name: str, labels: Mapping[str, str], progress: Progress) -> str:
@@ -143,15 +153,14 @@ class Engine:
                 "forcerm": True,
                 "decode": True,
             }
-            for event in client.build(fileobj=stream, **options):
-                _follow(what, event, progress)
+            _follow(what, client.build(fileobj=stream, **options), progress)
             return str(client.inspect_image(name)["Id"])
 
     def import_image(self, stream: IO[bytes], name: str, changes: tuple[str, ...]) -> str:
         """Make an image of a root file system in tar form; ``changes`` are lines of a Dockerfile."""
-        repository, tag = _split_reference(name)
+        wanted = parse_reference(name)
         with self._client(f"import image {name!r}", BUILD_STALL_S) as client:
-            client.import_image(src=stream, repository=repository, tag=tag, changes=list(changes))
+            client.import_image(src=stream, repository=wanted.repository, tag=wanted.version, changes=list(changes))
             return str(client.inspect_image(name)["Id"])
 
     def remove_image(self, name: str) -> None:
@@ -203,7 +212,7 @@ class Engine:
 
     def containers(self, labels: Iterable[str], timeout_s: float = CALL_S) -> list[dict[str, Any]]:
         with self._client("list containers", timeout_s) as client:
-            return list(client.containers(all=True, filters={"label": list(labels)}))
+            return [dict(each) for each in client.containers(all=True, filters={"label": list(labels)})]
 
     def kill(self, container: str, timeout_s: float) -> None:
         """End it now, also when it is paused."""
@@ -400,6 +409,7 @@ def engine_facts(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineF
         machine=str(info.get("Architecture") or ""),
         cpus=int(info.get("NCPU") or 1),
         apparmor="apparmor" in _security_names(info),
+        selinux="selinux" in _security_names(info),
         init=True,
         memory_limit=bool(info.get("MemoryLimit")),
         swap_limit=bool(info.get("SwapLimit")),
@@ -435,23 +445,22 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-def _split_reference(reference: str) -> tuple[str, str | None]:
-    """Repository, and tag or digest; a colon before a slash belongs to the registry's port."""
-    if "@" in reference:
-        repository, _, digest = reference.partition("@")
-        return repository, digest
-    head, colon, tag = reference.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (reference, "latest")
+def _follow(what: str, events: Iterable[Any], progress: Progress) -> None:
+    """The events of a pull or a build, to their end.
 
-
-def _follow(what: str, event: Any, progress: Progress) -> None:
-    """One event of a pull or a build."""
-    if not isinstance(event, dict):
-        return
-    if event.get("error"):
-        raise EngineRefused(what, 500, str(event["error"]).strip())
-    if line := str(event.get("stream") or "").strip():
-        progress(line)
+    Raises:
+        EngineRefused: one of them is an error. EngineSilent: there is no end.
+    """
+    limit = time.monotonic() + STREAM_S
+    for event in events:
+        if time.monotonic() > limit:
+            raise EngineSilent(f"{what}: not done after {STREAM_S / 60:.0f} minutes")
+        if not isinstance(event, dict):
+            continue
+        if event.get("error"):
+            raise EngineRefused(what, 500, str(event["error"]).strip())
+        if line := str(event.get("stream") or "").strip():
+            progress(line)
 
 
 def _with_dockerfile(context: bytes, dockerfile: str) -> bytes:
@@ -566,7 +575,7 @@ def _explained(problem: EngineRefused, endpoint: Endpoint) -> EnvironmentFailed:
         folder = problem.said.rpartition(NOT_SEEN)[2].lstrip(": ").strip()
         return EnvironmentFailed(
             f"the Docker engine at {endpoint.address} does not see this machine's folder {folder}",
-            remedy="use an engine on this machine, or share that folder with it (Docker Desktop: Settings, File sharing)",
+            remedy="use an engine that runs on this machine itself, or --backend local",
             code="engine-remote",
         )
     return problem

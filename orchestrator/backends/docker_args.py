@@ -35,6 +35,7 @@ class EngineFacts:
     machine: str
     cpus: int
     apparmor: bool
+    selinux: bool
     init: bool
     memory_limit: bool
     swap_limit: bool
@@ -120,7 +121,9 @@ def host_config(request: EnvironmentRequest, image: ImageFacts, engine: EngineFa
 def security_options(engine: EngineFacts) -> list[str]:
     # AppArmor's profile for containers forbids every mount, and so bubblewrap; naming it where it is missing is an error.
     apparmor = ["apparmor=unconfined"] if engine.apparmor else []
-    return ["no-new-privileges", f"seccomp={profile()}", *apparmor]
+    # SELinux's would forbid the same, and reading the caller's folders; giving those another label would change the host.
+    selinux = ["label=disable"] if engine.selinux else []
+    return ["no-new-privileges", f"seccomp={profile()}", *apparmor, *selinux]
 
 
 def limits(request: EnvironmentRequest, engine: EngineFacts) -> dict[str, Any]:

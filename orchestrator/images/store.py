@@ -48,7 +48,7 @@ def build(name: str, engine: StoreEngine | None, cache: Path, say: Progress) -> 
 
 def list_images(engine: StoreEngine) -> tuple[StoredImage, ...]:
     """All images with our label, the newest first."""
-    found = [_stored(name, image) for image in engine.images(LABEL) for name in image.get("RepoTags") or [str(image["Id"])]]
+    found = [_stored(name, image) for image in engine.images(LABEL) for name in _names(image)]
     return tuple(sorted(found, key=lambda image: (-image.created, image.name)))
 
 
@@ -63,6 +63,11 @@ def remove(name: str, engine: StoreEngine) -> StoredImage:
             engine.remove_image(image.name)
             return image
     raise NotFound(f"no image of aienv is called {name!r}", remedy="aienv images ls shows what there is")
+
+
+def _names(image: Mapping[str, Any]) -> list[str]:
+    """Its tags; its id when it has none, which older engines write in a way of their own."""
+    return [str(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"] or [str(image["Id"])]
 
 
 def _stored(name: str, image: Mapping[str, Any]) -> StoredImage:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.backends.docker import _refuse_foreign, _refuse_unusable, _split_reference, engine_facts, image_facts
+from orchestrator.backends.docker import _refuse_foreign, _refuse_unusable, engine_facts, image_facts
 from orchestrator.backends.docker_endpoint import Endpoint
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed
 
@@ -56,18 +56,3 @@ def test_image_for_another_processor() -> None:
     """It is refused with the platform that would do."""
     with pytest.raises(EnvironmentFailed, match="s390x"):
         _refuse_foreign("x", image_facts({"Id": "sha256:1", "Os": "linux", "Architecture": "s390x"}))
-
-
-@pytest.mark.parametrize(
-    ("reference", "wanted"),
-    [
-        ("debian", ("debian", "latest")),
-        ("debian:12", ("debian", "12")),
-        ("localhost:5000/app", ("localhost:5000/app", "latest")),
-        ("localhost:5000/app:1", ("localhost:5000/app", "1")),
-        ("ghcr.io/a/b@sha256:00", ("ghcr.io/a/b", "sha256:00")),
-    ],
-)
-def test_split_reference(reference: str, wanted: tuple[str, str]) -> None:
-    """The colon of a port is not the colon of a tag."""
-    assert _split_reference(reference) == wanted

@@ -16,7 +16,17 @@ from orchestrator.model.task import Limits
 
 GOLDEN = Path(__file__).with_name("docker_create.json")
 ENGINE = EngineFacts(
-    "26.1.5", "1.45", "x86_64", cpus=4, apparmor=False, init=True, memory_limit=True, swap_limit=True, cpu_limit=True, pids_limit=True
+    "26.1.5",
+    "1.45",
+    "x86_64",
+    cpus=4,
+    apparmor=False,
+    selinux=False,
+    init=True,
+    memory_limit=True,
+    swap_limit=True,
+    cpu_limit=True,
+    pids_limit=True,
 )
 IMAGE = ImageFacts("sha256:" + "1" * 64, "linux", "amd64", (("PATH", "/evil"), ("LD_PRELOAD", "/evil.so"), ("GIT_DIR", "/x")), ())
 LIMITS = Limits(cpus=2.0, memory_bytes=4 << 30, pids=512, disk_bytes=10 << 30, open_files=4096, timeout_s=60.0, grace_s=10.0)
@@ -78,15 +88,13 @@ def test_labels_of_ours_win() -> None:
     assert labels == {"dev.aienv.managed": "1", "dev.aienv.run": "r1", "dev.aienv.role": "task", "dev.aienv.task": "fix"}
 
 
-@pytest.mark.parametrize(
-    ("apparmor", "wanted"),
-    [pytest.param(True, True, id="with-apparmor"), pytest.param(False, False, id="without-apparmor")],
-)
-def test_apparmor(apparmor: bool, wanted: bool) -> None:
-    """AppArmor's profile is only named where the engine has AppArmor."""
-    options = body(engine=replace(ENGINE, apparmor=apparmor))["HostConfig"]["SecurityOpt"]
-    assert ("apparmor=unconfined" in options) is wanted
-    assert "no-new-privileges" in options
+@pytest.mark.parametrize(("fact", "option"), [("apparmor", "apparmor=unconfined"), ("selinux", "label=disable")])
+def test_other_security_modules(fact: str, option: str) -> None:
+    """They are only named where the engine has them: naming one that is missing is an error."""
+    assert option not in body()["HostConfig"]["SecurityOpt"]
+    options = body(engine=replace(ENGINE, **{fact: True}))["HostConfig"]["SecurityOpt"]  # type: ignore[arg-type]
+    assert option in options
+    assert options[0] == "no-new-privileges"
 
 
 @pytest.mark.parametrize(
