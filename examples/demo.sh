@@ -47,7 +47,7 @@ start_engine() {
   DOCKER_HOST=$(AIENV_TEST_CACHE=$test_cache .venv/bin/python tests/engine.py start --root "$engine") || { rm -rf "$engine"; engine=; return 1; }
   export DOCKER_HOST
   echo "demo: a Docker engine of our own answers at $DOCKER_HOST; it ends with the demonstration"
-  say 'The base image (made from Debian packages once, then kept in .cache)'
+  say 'The base image (made from Debian packages: a minute or two, once; then kept in .cache)'
   AIENV_TEST_CACHE=$test_cache .venv/bin/python tests/engine.py load --root "$engine" --image base || return 1
 }
 
