@@ -74,15 +74,22 @@ def init_command(name: str, agent: str, force: bool, as_json: bool) -> None:
     from orchestrator.config.load import starter_task
 
     text = starter_task(name, agent)
-    path = Path(".aienv", "tasks", f"{name}.yaml")
-    if path.exists() and not force:
+    root, path = _top(here()), Path(".aienv", "tasks", f"{name}.yaml")
+    if link := next((place for place in (path.parent.parent, path.parent, path) if (root / place).is_symlink()), None):
+        raise UsageError(f"{link} is a link, perhaps out of the repository", remedy="make it a folder of its own")
+    if (root / path).exists() and not force:
         raise UsageError(f"{path} exists already", remedy="choose another name, or --force")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
     if as_json:
         print_json({"path": str(path)})
     else:
         click.echo(f"wrote {path}; commit it, then: aienv run {name}")
+
+
+def _top(folder: Path) -> Path:
+    """The top of the work tree around ``folder``, where tasks are looked for; ``folder`` itself outside of any."""
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
 
 
 @click.command(epilog='\b\nExamples:\n  eval "$(aienv completion bash)"\n  aienv completion fish > ~/.config/fish/completions/aienv.fish')

@@ -31,6 +31,16 @@ def _engine() -> Engine:
     return backend.engine
 
 
+def _engine_if_any() -> Engine | None:
+    """The toolbox needs an engine only on a machine without Debian's packages."""
+    from orchestrator.errors import BackendUnavailable
+
+    try:
+        return _engine()
+    except BackendUnavailable:
+        return None
+
+
 @images_command.command("build")
 @click.argument("name", type=click.Choice(_NAMES))
 @json_option
@@ -38,7 +48,7 @@ def build_command(name: str, as_json: bool) -> None:
     """Make NAME anew."""
     from orchestrator.images.store import build
 
-    made = build(name, _engine() if name == "base" else None, paths().cache, Progress(as_json).say)
+    made = build(name, _engine() if name == "base" else _engine_if_any(), paths().cache, Progress(as_json).say)
     if as_json:
         print_json({"built": made})
     else:

@@ -14,6 +14,7 @@ import click
 
 import orchestrator
 from orchestrator.errors import AienvError, UsageError
+from orchestrator.report.text import printable
 
 # name -> (module, one line of help); the order is the one that --help shows.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -69,9 +70,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # Our reader went away (aienv logs | head). Click would end with 1, Python complain once more while it flushes.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            return 0
+            return 0  # our reader went away (aienv logs | head); Click would end with 1
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -88,6 +87,22 @@ def command_line() -> None:
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Parse, run, and turn every error of ours into a message and an exit code."""
+    try:
+        return _run(arguments)
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """What cannot be written any more, because the terminal or the reader is gone, must not change the exit code."""
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+
+
+def _run(arguments: Sequence[str]) -> int:
     as_json = "--json" in _own_options(arguments)
     if home := os.environ.get("AIENV_HOME"):
         os.environ["AIENV_HOME"] = os.path.abspath(home)  # children run elsewhere
@@ -119,9 +134,9 @@ def _fail(problem: AienvError, as_json: bool) -> int:
         document: dict[str, Any] = {"schema": "aienv.error/1", "status": status, "error": problem.as_json()}
         sys.stdout.write(json.dumps(document, sort_keys=True) + "\n")
     sys.stdout.flush()
-    sys.stderr.write(f"aienv: {problem.message}\n")
-    if problem.remedy:
-        sys.stderr.write(f"aienv: {problem.remedy}\n")
+    for text in (problem.message, problem.remedy or ""):
+        # Names from a repository stand in messages: they must not drive the user's terminal.
+        sys.stderr.writelines(f"aienv: {printable(line)}\n" for line in text.split("\n") if line)
     return problem.exit_code
 
 

@@ -1,5 +1,6 @@
 """``aienv run`` and ``aienv plan``."""
 
+import contextlib
 import json
 import os
 import signal
@@ -135,10 +136,13 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _heard)  # the run listens while it lasts; after it one more ^C must not cut its report
     record = execute(prepared, paths(), os.environ, progress, streams, new_run_id(time.time()))
-    if as_json:
-        print_json(report_document(record))
-    if not quiet:
-        sys.stderr.writelines(f"aienv: {line}\n" for line in summary_lines(record))
+    with contextlib.suppress(OSError):  # a reader that went away changes nothing about how the run ended
+        if as_json:
+            print_json(report_document(record))
+    with contextlib.suppress(OSError):
+        if not quiet:
+            sys.stderr.writelines(f"aienv: {line}\n" for line in summary_lines(record))
+            sys.stderr.flush()
     return exit_code(record)
 
 

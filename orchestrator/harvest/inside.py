@@ -41,6 +41,7 @@ OBJECTS = 500_000  # in the agent's own store; above, loose ends are not looked 
 REFS = 2_000  # in one bundle; further tips become parents of one commit
 BUNCH = 500  # parents of one such commit
 NESTED = 100
+FEW = 100
 NOTES = 500
 NOTE_CHARS = 500
 
@@ -75,6 +76,7 @@ class Config(NamedTuple):
     base: str | None
     objects: tuple[bytes, ...]
     masked: tuple[bytes, ...]
+    masked_inodes: frozenset[int]
     git: str
     artifacts: tuple[bytes, ...]
     run_id: str
@@ -145,6 +147,7 @@ def config_from(raw: bytes) -> Config:
         base=plain["base"],
         objects=tuple(os.fsencode(one) for one in plain["objects"]),
         masked=tuple(os.fsencode(one).strip(b"/") for one in plain["masked"]),
+        masked_inodes=frozenset(plain.get("masked_inodes", ())),
         git=plain["git"],
         artifacts=tuple(os.fsencode(one) for one in plain["artifacts"]),
         run_id=plain["run_id"],
@@ -327,15 +330,15 @@ def holds_git(worktree: bytes) -> bool:
     return False
 
 
-def walk(root: bytes) -> Tree:
-    """All that lies below ``root``, without the root's own ``.git`` and without the files of nested repositories."""
+def walk(root: bytes, hidden: frozenset[int] = frozenset()) -> Tree:
+    """All that lies below ``root``, without its own ``.git``, the files of nested repositories, and entries with ``hidden`` inodes."""
     found = Tree({}, [], [], [], [], [], False)
     pending, seen = [b""], 0
     while pending:
         folder = pending.pop()
         try:
             with os.scandir(root + b"/" + folder if folder else root) as entries:
-                listed = list(entries)
+                listed = [entry for entry in entries if entry.inode() not in hidden]
         except OSError:
             found.closed.append(folder)
             continue
@@ -907,11 +910,19 @@ class Git:
 
     def hash_files(self, root: bytes, paths: Sequence[bytes]) -> dict[bytes, str]:
         """Store the bytes of regular files as they are; path -> object."""
+        if len(paths) <= FEW:
+            return self._hash(root, paths, "-w")
+        # Git writes an object again that it finds in a folder which it may not write; so of many files only the new ones are stored.
+        oids = self._hash(root, paths)
+        known = self.check(oids.values())
+        self._hash(root, [path for path in paths if oids[path] not in known], "-w")
+        return oids
+
+    def _hash(self, root: bytes, paths: Sequence[bytes], *options: str) -> dict[bytes, str]:
         if not paths:
             return {}
-        out = self.run(
-            "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=b"".join(quoted(path) + b"\n" for path in paths), tree=root
-        )
+        listing = b"".join(quoted(path) + b"\n" for path in paths)
+        out = self.run("hash-object", *options, "--no-filters", "--stdin-paths", stdin=listing, tree=root)
         return dict(zip(paths, out.decode().split(), strict=True))
 
     def index_file(self, entries: Mapping[bytes, tuple[int, str]]) -> bytes:
@@ -993,7 +1004,7 @@ class Repo:
         self.uncommitted = False
         self.worktree: str | None = None
         self.worktree_tree: str | None = None
-        self.disk = walk(root) if root is not None else Tree({}, [], [], [], [], [], False)
+        self.disk = walk(root, self.config.masked_inodes) if root is not None else Tree({}, [], [], [], [], [], False)
         self.found = read_git_folder(folder, self.damage, own_refs=not linked) if folder is not None else Found(None, None, {}, [], {}, [])
         self.git = Git(self.config, scratch, self._width(), self.config.objects, self._excludes(), job.ends)
         self.shadows = self._shadow_stores()
@@ -1051,7 +1062,13 @@ class Repo:
         asked = oids | begun
         asked.update(f"{oid}^{{tree}}" for oid in (self.base, self.found.head) if oid)
         asked.update(f"{oid}^{{commit}}" for name, oid in self.found.refs.items() if name.startswith((b"refs/tags/", b"refs/notes/")))
-        self.known = self.git.check(asked)
+        try:
+            self.known = self.git.check(asked)
+        except Trouble as problem:
+            self.damage(f"the named objects cannot be looked up: {problem}")
+            self.git.borrow(self.config.objects)
+            self.known = self.git.check({one for one in asked if self.base and one.startswith(self.base)})
+            self._borrow()
         if self.base is not None and self._kind(self.base) != "commit":
             self.note(f"the base commit {self.base} is missing, so the bundle holds the whole history")
             self.base = None
@@ -1937,7 +1954,7 @@ class Job:
             if not matched:
                 self.note(f"no file matches the artifact pattern {show(pattern)}")
             for path in matched:
-                if path in seen or below(path, self.config.masked):
+                if path in seen or self._masked(self.config.workspace + b"/" + path):
                     continue
                 seen.add(path)
                 size = os.lstat(self.config.workspace + b"/" + path).st_size
@@ -1975,7 +1992,7 @@ class Job:
             for source, name in self._salvage:
                 for path, kind in everything_below(source):
                     arcname = name + path[len(source) :]
-                    if arcname in written:
+                    if arcname in written or self._masked(path):
                         continue
                     written.add(arcname)
                     if kind == CLOSED:
@@ -1992,6 +2009,20 @@ class Job:
                     except OSError:
                         self._closed(path)
         return True
+
+    def _masked(self, path: bytes) -> bool:
+        """Whether ``path`` below the workspace was hidden from the agent, there or where it lay before."""
+        inside = path[len(self.config.workspace) + 1 :]
+        if below(inside, self.config.masked):
+            return True
+        while self.config.masked_inodes and inside:
+            try:
+                if os.lstat(self.config.workspace + b"/" + inside).st_ino in self.config.masked_inodes:
+                    return True
+            except OSError:
+                return False
+            inside = inside.rpartition(b"/")[0]
+        return False
 
     def _closed(self, path: bytes) -> None:
         self.unreadable_path(b"", path[len(self.config.workspace) + 1 :])

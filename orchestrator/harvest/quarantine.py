@@ -25,6 +25,9 @@ BENIGN: tuple[str, ...] = (
     "missingSpaceBeforeEmail", "missingTaggerEntry", "multipleAuthors", "nulInCommit", "zeroPaddedDate", "zeroPaddedFilemode",
 )  # fmt: skip
 
+# No single piece of memory larger than this: a small pack can hold a commit or folder that unpacks to many gigabytes.
+MEMORY = {"GIT_ALLOC_LIMIT": "1g"}
+
 CONFIG = """\
 [core]
     repositoryformatversion = {version}
@@ -57,7 +60,9 @@ class Quarantine:
 
     def run(self, *args: str, stdin: bytes = b"") -> bytes:
         """Output of one plumbing command in the quarantine; our own errors where git fails."""
-        return git(args, git_dir=self.git_dir, cwd=self.git_dir, input=stdin, doing=f"reading the harvest (git {args[0]})").stdout
+        return git(
+            args, git_dir=self.git_dir, cwd=self.git_dir, env=MEMORY, input=stdin, doing=f"reading the harvest (git {args[0]})"
+        ).stdout
 
 
 def make_quarantine(
@@ -96,6 +101,7 @@ def take_bundle(
                 ("index-pack", "--stdin", "--fix-thin", strict, f"--max-input-size={max_bytes}"),
                 git_dir=quarantine.git_dir,
                 cwd=quarantine.git_dir,
+                env=MEMORY,
                 input=file,
                 deadline_s=deadline_s,
                 doing="checking the bundle",

@@ -13,7 +13,7 @@ from orchestrator.errors import AienvError, HarvestFailed
 from orchestrator.harvest import outbox as boxes
 from orchestrator.harvest.check import HEADER_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, parse_bundle_header, parse_manifest, refused
 from orchestrator.harvest.executes import host_executes
-from orchestrator.harvest.quarantine import EMPTY_TREE, Quarantine, keep_known, make_quarantine, set_refs, take_bundle
+from orchestrator.harvest.quarantine import EMPTY_TREE, MEMORY, Quarantine, keep_known, make_quarantine, set_refs, take_bundle
 from orchestrator.harvest.request import HarvestLimits
 from orchestrator.model.record import ChangedFile, Harvest, HarvestedRef, NestedRepo
 from orchestrator.repos.gitcmd import git
@@ -211,7 +211,14 @@ def _write_patch(place: Quarantine, start: str, end: str, target: Path) -> None:
         "--dst-prefix=b/",
     )
     with part.open("wb") as file:
-        git(("diff-tree", *options, start, end), git_dir=place.git_dir, cwd=place.git_dir, output=file, doing="writing the patch")
+        git(
+            ("diff-tree", *options, start, end),
+            git_dir=place.git_dir,
+            cwd=place.git_dir,
+            env=MEMORY,
+            output=file,
+            doing="writing the patch",
+        )
         os.fsync(file.fileno())
     part.replace(target)
 

@@ -28,6 +28,8 @@ class HarvestRequest:
     """All paths are those inside the environment.
 
     ``objects``: read-only object folders of mirrors. ``masked``: workspace paths that the agent could not see; they keep what ``base`` has.
+    ``masked_inodes``: the inode numbers of these files and folders before the run. A folder with a masked file in it can be renamed, and
+    then the file would come out under its new name.
     ``known_refs``: the refs that the clone began with, as (full name, object id). ``time``: seconds since 1970, for the commits that
     harvest makes. ``shallow``: commits at which the mirror's history is cut.
     """
@@ -40,6 +42,7 @@ class HarvestRequest:
     task: str
     time: int
     masked: tuple[str, ...] = ()
+    masked_inodes: tuple[int, ...] = ()
     artifacts: tuple[str, ...] = ()
     known_refs: tuple[tuple[str, str], ...] = ()
     shallow: tuple[str, ...] = ()

@@ -59,7 +59,7 @@ def container_config(workspace: str, object_names: tuple[str, ...]) -> LauncherC
         connect=f"{CONTROL_INSIDE}/{LAUNCHER_SOCKET}",
         fd=None,
         bwrap=f"{TOOLBOX}/bin/bwrap",
-        bwrap_env={"LD_LIBRARY_PATH": f"{TOOLBOX}/lib"},
+        bwrap_env={},
         python=f"{TOOLBOX}/bin/python3",
         git=f"{TOOLBOX}/bin/git",
         sources=sources,

@@ -38,7 +38,11 @@ CLONE_NEWNS, MS_RDONLY, MS_REC, MS_SLAVE, MS_BIND = 0x00020000, 1, 0x4000, 1 << 
 PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
 
 # Runs inside the sandbox when a terminal is wanted: makes it the controlling one, which --new-session took away.
-TTY_SHIM = "import fcntl,os,sys,termios\nos.setsid()\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\nos.execvp(sys.argv[1],sys.argv[1:])"
+# Python ignores two signals, which a command would inherit.
+TTY_SHIM = (
+    "import fcntl,os,signal,sys,termios\nos.setsid()\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\n"
+    "for number in signal.SIGPIPE,signal.SIGXFSZ: signal.signal(number,signal.SIG_DFL)\nos.execvp(sys.argv[1],sys.argv[1:])"
+)
 
 
 class Wire:

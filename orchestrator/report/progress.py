@@ -16,6 +16,7 @@ class Progress:
     def __init__(self, quiet: bool, stream: int = 2) -> None:
         self._quiet = quiet
         self._stream = stream
+        self._terminal = os.isatty(stream)
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self.timings: dict[str, float] = {}
@@ -33,7 +34,8 @@ class Progress:
     def say(self, text: str) -> None:
         if self._quiet:
             return
-        line = f"aienv: {duration(time.monotonic() - self._started):>6}  {printable(text)}\n"
+        # While the agent has the terminal, a line break alone would not go back to the first column.
+        line = f"aienv: {duration(time.monotonic() - self._started):>6}  {printable(text)}" + ("\r\n" if self._terminal else "\n")
         with self._lock:
             self._write(line)
 

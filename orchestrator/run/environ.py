@@ -27,5 +27,5 @@ def agent_environment(plan: Plan, run_id: str) -> tuple[tuple[str, str], ...]:
 
 
 def harvest_environment() -> tuple[tuple[str, str], ...]:
-    """For our own program inside the sandbox; the toolbox's libraries are found where it lies."""
-    return (("HOME", HOME), ("LANG", "C.UTF-8"), ("LD_LIBRARY_PATH", "/opt/aienv/lib"), ("PATH", f"/opt/aienv/bin:{BASE_PATH}"))
+    """For our own program inside the sandbox."""
+    return (("HOME", HOME), ("LANG", "C.UTF-8"), ("PATH", f"/opt/aienv/bin:{BASE_PATH}"))

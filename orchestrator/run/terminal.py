@@ -1,5 +1,6 @@
 """The user's terminal, lent to the agent: raw mode, keys in, size changes along, and given back as it was."""
 
+import contextlib
 import os
 import select
 import signal
@@ -50,7 +51,10 @@ class Terminal:
     def _copy(self, process: Process) -> None:
         while not self._over.is_set():
             if select.select([self._descriptor], [], [], _POLL_S)[0]:
-                data = os.read(self._descriptor, 4096)
+                try:
+                    data = os.read(self._descriptor, 4096)
+                except OSError:
+                    return  # hung up: HUP ends the run
                 if not data:
                     return
                 process.write(data)
@@ -75,7 +79,8 @@ def terminal(wanted: bool) -> Iterator[Terminal | None]:
         yield term
     finally:
         term.close()
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the user closed the window
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def require_terminal() -> None:

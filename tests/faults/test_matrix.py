@@ -24,7 +24,7 @@ from tests.faults.place import aienv, git, use_cache
 STEPS = list(Step)
 WRITES = "printf committed > one && git add one && git commit -qm work && printf staged > two && git add two && printf loose > three"
 # Any image will do: the toolbox brings git along.
-IN_ANY_IMAGE = "export PATH=/opt/aienv/bin:$PATH LD_LIBRARY_PATH=/opt/aienv/lib; " + WRITES
+IN_ANY_IMAGE = "export PATH=/opt/aienv/bin:$PATH; " + WRITES
 VICTIMS = {
     "main": 'kill -9 "$AIENV_PID_MAIN"',
     "broker": 'kill -9 "$AIENV_PID_BROKER"',

@@ -62,6 +62,7 @@ class Place:
     base: str | None = None
     known_refs: tuple[tuple[str, str], ...] = ()
     masked: tuple[str, ...] = ()
+    masked_inodes: tuple[int, ...] = ()
     artifacts: tuple[str, ...] = ()
     shallow: tuple[str, ...] = ()
     lfs: bool = False
@@ -124,9 +125,21 @@ class Place:
         system = [word for path in SYSTEM for word in ("--ro-bind-try", path, path)]
         mirror = ["--ro-bind", str(self.mirror / "objects"), OBJECTS] if self.objects else []
         return [
-            "bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL",
-            *system, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", *mirror, *more,
-        ]  # fmt: skip
+            "bwrap",
+            "--unshare-all",
+            "--die-with-parent",
+            "--cap-drop",
+            "ALL",
+            *system,
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--tmpfs",
+            "/tmp",
+            *mirror,
+            *more,
+        ]
 
     def _run(self, argv: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
@@ -153,6 +166,7 @@ class Place:
             task="fix it",
             time=TIME,
             masked=self.masked,
+            masked_inodes=self.masked_inodes,
             artifacts=self.artifacts,
             known_refs=self.known_refs,
             shallow=self.shallow,
@@ -169,13 +183,24 @@ class Place:
         (self.root / "config.json").write_bytes(config_bytes(request or self.request()))
         shutil.copy(PROGRAM, self.root / "harvest.py")
         argv = self._bwrap(
-            "--ro-bind", str(self.work), "/workspaces/app",
-            "--bind", str(self.outbox), OUTBOX,
-            "--ro-bind", str(self.root / "harvest.py"), "/run/aienv/harvest.py",
-            "--ro-bind", str(self.root / "config.json"), "/run/aienv/config.json",
-            "--setenv", "PATH", "/usr/bin:/bin",
-            "--", *harvest_command(PYTHON, "/run/aienv/harvest.py", "/run/aienv/config.json"),
-        )  # fmt: skip
+            "--ro-bind",
+            str(self.work),
+            "/workspaces/app",
+            "--bind",
+            str(self.outbox),
+            OUTBOX,
+            "--ro-bind",
+            str(self.root / "harvest.py"),
+            "/run/aienv/harvest.py",
+            "--ro-bind",
+            str(self.root / "config.json"),
+            "/run/aienv/config.json",
+            "--setenv",
+            "PATH",
+            "/usr/bin:/bin",
+            "--",
+            *harvest_command(PYTHON, "/run/aienv/harvest.py", "/run/aienv/config.json"),
+        )
         started = time.monotonic()
         done = self._run(argv, 120)
         assert done.returncode == 0, done.stderr.decode(errors="replace")

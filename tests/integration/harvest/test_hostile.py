@@ -37,16 +37,20 @@ TRAPS = {
     " cp {evil} .git/hooks/$h; done; cp -r .git/hooks hooks; git config core.hooksPath hooks",
     "filter": "echo '* filter=evil' > .gitattributes; for k in clean smudge process; do git config filter.evil.$k {evil}; done;"
     "git config filter.evil.required true",
-    "textconv": "echo '* diff=evil' > .gitattributes; git config diff.evil.textconv {evil}; git config diff.evil.command {evil}; git config diff.external {evil}",
+    "textconv": "echo '* diff=evil' > .gitattributes; git config diff.evil.textconv {evil}; "
+    "git config diff.evil.command {evil}; git config diff.external {evil}",
     "merge-driver": "echo '* merge=evil' > .gitattributes; git config merge.evil.driver {evil}",
-    "include": "printf '[core]\\n\\tfsmonitor = {evil}\\n' > inc; git config include.path ../inc; git config includeIf.gitdir:/.path ../inc",
+    "include": "printf '[core]\\n\\tfsmonitor = {evil}\\n' > inc; git config include.path ../inc; "
+    "git config includeIf.gitdir:/.path ../inc",
     "aliases": "for a in status diff cat-file bundle log fetch; do git config alias.$a '!{evil}'; done",
     "programs": "for k in core.editor core.pager core.askPass core.sshCommand core.gitProxy gpg.program credential.helper sequence.editor;"
     " do git config $k {evil}; done; git config commit.gpgSign true; git config uploadpack.packObjectsHook {evil}",
-    "submodule-update": "printf '[submodule \"x\"]\\n\\tpath = x\\n\\turl = ./x\\n\\tupdate = !{evil}\\n' > .git/modules-config; git config submodule.x.update '!{evil}'",
+    "submodule-update": "printf '[submodule \"x\"]\\n\\tpath = x\\n\\turl = ./x\\n\\tupdate = !{evil}\\n' > .git/modules-config; "
+    "git config submodule.x.update '!{evil}'",
     "worktree-config": "git config extensions.worktreeConfig true; printf '[core]\\n\\tfsmonitor = {evil}\\n' > .git/config.worktree",
     "alternate-refs": "git config core.alternateRefsCommand {evil}",
-    "partial-clone": "git config extensions.partialClone origin; git config remote.origin.url 'ext::{evil}'; git config remote.origin.promisor true;"
+    "partial-clone": "git config extensions.partialClone origin; git config remote.origin.url 'ext::{evil}'; "
+    "git config remote.origin.promisor true;"
     "git config protocol.ext.allow always",
 }
 
@@ -115,16 +119,31 @@ def test_the_host_part_alone_runs_nothing(place: Place, canary: Path) -> None:
         pytest.param("rm -rf .git/objects; echo x > .git/objects", {"worktree"}, id="objects-is-a-file"),
         pytest.param("rm -rf .git/refs .git/packed-refs", {"worktree"}, id="refs-removed"),
         pytest.param("echo /etc > .git/objects/info/alternates", {"worktree", "head"}, id="alternates-outside"),
-        pytest.param("printf '/proc/self/root\\n../../../../../..\\n%s\\n' \"$(printf 'x%.0s' $(seq 5000))\" > .git/objects/info/alternates", {"worktree", "head"}, id="alternates-odd"),
+        pytest.param(
+            "printf '/proc/self/root\\n../../../../../..\\n%s\\n' \"$(printf 'x%.0s' $(seq 5000))\" > .git/objects/info/alternates",
+            {"worktree", "head"},
+            id="alternates-odd",
+        ),
         pytest.param("rm .git/objects/info/alternates; mkfifo .git/objects/info/alternates", {"worktree", "head"}, id="alternates-pipe"),
         pytest.param("echo 0123 > .git/HEAD", {"worktree"}, id="head-garbage"),
         pytest.param("echo 'ref: refs/heads/../../../etc/passwd' > .git/HEAD", {"worktree"}, id="head-escapes"),
         pytest.param("rm .git/HEAD; ln -s /etc/passwd .git/HEAD", {"worktree"}, id="head-link-outside"),
         pytest.param("rm .git/HEAD; mkfifo .git/HEAD", {"worktree"}, id="head-pipe"),
         pytest.param("echo 1234567890123456789012345678901234567890 > .git/HEAD", {"worktree"}, id="head-missing"),
-        pytest.param("printf 'ref: refs/heads/main' > .git/refs/heads/loop; printf 'ref: refs/heads/l2' > .git/refs/heads/l1; printf 'ref: refs/heads/l1' > .git/refs/heads/l2; echo 'ref: refs/heads/l1' > .git/HEAD", {"worktree"}, id="head-loops"),
+        pytest.param(
+            "printf 'ref: refs/heads/main' > .git/refs/heads/loop; "
+            "printf 'ref: refs/heads/l2' > .git/refs/heads/l1; printf 'ref: refs/heads/l1' > .git/refs/heads/l2; "
+            "echo 'ref: refs/heads/l1' > .git/HEAD",
+            {"worktree"},
+            id="head-loops",
+        ),
         pytest.param("head -c 3000 /dev/urandom > .git/packed-refs", {"worktree"}, id="packed-refs-garbage"),
-        pytest.param("echo 1234567890123456789012345678901234567890 > .git/refs/heads/gone; echo x > .git/refs/heads/bad; mkfifo .git/refs/heads/pipe; head -c 100000 /dev/zero > .git/refs/heads/huge", {"worktree", "head"}, id="broken-refs"),
+        pytest.param(
+            "echo 1234567890123456789012345678901234567890 > .git/refs/heads/gone; echo x > .git/refs/heads/bad; "
+            "mkfifo .git/refs/heads/pipe; head -c 100000 /dev/zero > .git/refs/heads/huge",
+            {"worktree", "head"},
+            id="broken-refs",
+        ),
         pytest.param("head -c 3000 /dev/urandom > .git/index", {"worktree", "head"}, id="index-garbage"),
         pytest.param("truncate -s -30 .git/index", {"worktree", "head"}, id="index-cut"),
         pytest.param("rm .git/index; mkfifo .git/index", {"worktree", "head"}, id="index-pipe"),
@@ -133,29 +152,77 @@ def test_the_host_part_alone_runs_nothing(place: Place, canary: Path) -> None:
         pytest.param("mkdir -p cc/objects cc/refs; echo ../cc > .git/commondir", {"worktree"}, id="commondir-inside"),
         pytest.param("git config core.worktree /etc; git config core.bare true", {"worktree", "head"}, id="core-worktree"),
         pytest.param("git rev-parse HEAD > .git/shallow", {"worktree", "head"}, id="shallow-trick"),
-        pytest.param("git rev-parse HEAD > .git/info/grafts 2>/dev/null || true; git replace -f HEAD $(git commit-tree -m replaced HEAD^{tree})", {"worktree", "head"}, id="replace-and-grafts"),
-        pytest.param("mkdir -p .git/worktrees/x; echo /etc > .git/worktrees/x/gitdir; echo ../.. > .git/worktrees/x/commondir; echo ref: x > .git/worktrees/x/HEAD", {"worktree", "head"}, id="worktrees"),
-        pytest.param("mkdir -p .git/modules/a/objects; echo x > .git/modules/a/HEAD; ln -s / .git/modules/root", {"worktree", "head"}, id="modules"),
+        pytest.param(
+            "git rev-parse HEAD > .git/info/grafts 2>/dev/null || true; git replace -f HEAD $(git commit-tree -m replaced HEAD^{tree})",
+            {"worktree", "head"},
+            id="replace-and-grafts",
+        ),
+        pytest.param(
+            "mkdir -p .git/worktrees/x; echo /etc > .git/worktrees/x/gitdir; "
+            "echo ../.. > .git/worktrees/x/commondir; echo ref: x > .git/worktrees/x/HEAD",
+            {"worktree", "head"},
+            id="worktrees",
+        ),
+        pytest.param(
+            "mkdir -p .git/modules/a/objects; echo x > .git/modules/a/HEAD; ln -s / .git/modules/root", {"worktree", "head"}, id="modules"
+        ),
         pytest.param("mkfifo .gitignore", {"worktree", "head"}, id="gitignore-pipe"),
         pytest.param("mkfifo .gitattributes; mkdir s; mkfifo s/.gitattributes", {"worktree", "head"}, id="gitattributes-pipe"),
         pytest.param("ln -s /dev/zero .gitignore; ln -s /dev/zero .gitattributes", {"worktree", "head"}, id="rules-link-to-zero"),
-        pytest.param("printf '* text=auto eol=crlf working-tree-encoding=UTF-16\\n' > .gitattributes; head -c 1000 /dev/urandom > f", {"worktree", "head"}, id="encoding-fails"),
-        pytest.param("printf '[core]\\nrepositoryformatversion = 99\\n[extensions]\\nnonsense = true\\n' >> .git/config", {"worktree", "head"}, id="format-version"),
-        pytest.param("git config extensions.refStorage reftable; mkdir .git/reftable; echo 'ref: refs/heads/.invalid' > .git/HEAD", {"worktree"}, id="reftable"),
-        pytest.param("mkdir n; mkfifo n/.git; mkdir m; ln -s /etc m/.git; mkdir o; echo 'gitdir: /etc' > o/.git", {"worktree", "head"}, id="nested-git-odd"),
-        pytest.param("mkdir n; cd n; git init -q; rm -rf .git/objects/*; echo 1234567890123456789012345678901234567890 > .git/HEAD; echo x > x", {"worktree", "head"}, id="nested-broken"),
-        pytest.param("for l in $(seq 12); do mkdir n$l; cd n$l; git init -q; echo x > f$l; done", {"worktree", "head"}, id="nested-in-nested"),
-        pytest.param("touch .git/index.lock .git/HEAD.lock .git/refs/heads/main.lock .git/packed-refs.lock", {"worktree", "head"}, id="stale-locks"),
-        pytest.param("mkdir -p .git/logs/refs/heads; rm -f .git/logs/HEAD; mkfifo .git/logs/HEAD; head -c 100000 /dev/urandom > .git/logs/refs/stash", {"worktree", "head"}, id="logs-odd"),
+        pytest.param(
+            "printf '* text=auto eol=crlf working-tree-encoding=UTF-16\\n' > .gitattributes; head -c 1000 /dev/urandom > f",
+            {"worktree", "head"},
+            id="encoding-fails",
+        ),
+        pytest.param(
+            "printf '[core]\\nrepositoryformatversion = 99\\n[extensions]\\nnonsense = true\\n' >> .git/config",
+            {"worktree", "head"},
+            id="format-version",
+        ),
+        pytest.param(
+            "git config extensions.refStorage reftable; mkdir .git/reftable; echo 'ref: refs/heads/.invalid' > .git/HEAD",
+            {"worktree"},
+            id="reftable",
+        ),
+        pytest.param(
+            "mkdir n; mkfifo n/.git; mkdir m; ln -s /etc m/.git; mkdir o; echo 'gitdir: /etc' > o/.git",
+            {"worktree", "head"},
+            id="nested-git-odd",
+        ),
+        pytest.param(
+            "mkdir n; cd n; git init -q; rm -rf .git/objects/*; echo 1234567890123456789012345678901234567890 > .git/HEAD; echo x > x",
+            {"worktree", "head"},
+            id="nested-broken",
+        ),
+        pytest.param(
+            "for l in $(seq 12); do mkdir n$l; cd n$l; git init -q; echo x > f$l; done", {"worktree", "head"}, id="nested-in-nested"
+        ),
+        pytest.param(
+            "touch .git/index.lock .git/HEAD.lock .git/refs/heads/main.lock .git/packed-refs.lock", {"worktree", "head"}, id="stale-locks"
+        ),
+        pytest.param(
+            "mkdir -p .git/logs/refs/heads; rm -f .git/logs/HEAD; mkfifo .git/logs/HEAD; "
+            "head -c 100000 /dev/urandom > .git/logs/refs/stash",
+            {"worktree", "head"},
+            id="logs-odd",
+        ),
         pytest.param("o=$(git rev-parse HEAD:c); f=.git/objects/${o:0:2}/${o:2}; rm -f $f; mkfifo $f", {"worktree"}, id="object-is-a-pipe"),
-        pytest.param("mkfifo .git/objects/pack/pack-x.idx; ln -s /dev/zero .git/objects/pack/pack-y.pack", {"worktree", "head"}, id="packs-odd"),
+        pytest.param(
+            "mkfifo .git/objects/pack/pack-x.idx; ln -s /dev/zero .git/objects/pack/pack-y.pack", {"worktree", "head"}, id="packs-odd"
+        ),
         pytest.param("mkdir -p n/.git/objects n/.git/refs; mkfifo n/.git/HEAD; echo x > n/x", {"worktree", "head"}, id="nested-head-pipe"),
         pytest.param(
-            "git init -q n; ln -s /dev/zero n/.git/commondir; echo x > n/x; git init -q m; rm m/.git/config; mkfifo m/.git/config", {"worktree", "head"}, id="nested-odd"
+            "git init -q n; ln -s /dev/zero n/.git/commondir; echo x > n/x; git init -q m; rm m/.git/config; mkfifo m/.git/config",
+            {"worktree", "head"},
+            id="nested-odd",
         ),
-        pytest.param("mkfifo .git/info/attributes .git/info/sparse-checkout; mkfifo .git/shallow .git/config.worktree", {"worktree", "head"}, id="pipes"),
+        pytest.param(
+            "mkfifo .git/info/attributes .git/info/sparse-checkout; mkfifo .git/shallow .git/config.worktree",
+            {"worktree", "head"},
+            id="pipes",
+        ),
     ],
-)  # fmt: skip
+)
 def test_broken_repositories_still_give_the_files(place: Place, script: str, expected: set[str]) -> None:
     """Whatever happens to .git, the files on disk are in the result, and .git stays raw where git could not read it."""
     place.agent(f"echo c > c; git add c; git commit -qm c; echo x > f; echo y >> a.txt; {script}")
@@ -173,7 +240,8 @@ def test_damaged_objects(place: Place, what: str, how: str) -> None:
     oid = {"blob": "HEAD:victim", "tree": "HEAD:dir", "commit": "HEAD~1"}[what]
     action = {"remove": "rm -f $f", "damage": "chmod +w $f; printf garbage > $f", "truncate": "chmod +w $f; truncate -s 5 $f"}[how]
     place.agent(
-        "git checkout -qb sound; echo s > s; git add s; git commit -qm s; git checkout -q main; mkdir dir; echo d > dir/d; echo victim > victim;"
+        "git checkout -qb sound; echo s > s; git add s; git commit -qm s; git checkout -q main; mkdir dir; "
+        "echo d > dir/d; echo victim > victim;"
         "git add .; git commit -qm v; git commit -qm v2 --allow-empty; rm victim dir/d; echo f > f;"
         f"o=$(git rev-parse {oid}); f=.git/objects/${{o:0:2}}/${{o:2}}; {action}"
     )
@@ -196,7 +264,9 @@ def test_file_whose_blob_is_gone_is_read_again(place: Place) -> None:
 def test_index_that_lies_about_a_path(place: Place) -> None:
     """Paths that lead out, forged into the index, are dropped and noted."""
     place.agent(
-        "git update-index --add --cacheinfo 100644,$(git hash-object -w a.txt),aaaa/passwd; sed -i 's,aaaa/passwd,../..passwd,' .git/index; python3 - <<'E'\nimport hashlib\nd=open('.git/index','rb').read()[:-20]\nopen('.git/index','wb').write(d+hashlib.sha1(d).digest())\nE\necho x > f"
+        "git update-index --add --cacheinfo 100644,$(git hash-object -w a.txt),aaaa/passwd; "
+        "sed -i 's,aaaa/passwd,../..passwd,' .git/index; "
+        "python3 - <<'E'\nimport hashlib\nd=open('.git/index','rb').read()[:-20]\nopen('.git/index','wb').write(d+hashlib.sha1(d).digest())\nE\necho x > f"
     )
     harvest = place.harvest()
     assert changed(harvest) == {"f": "A"}

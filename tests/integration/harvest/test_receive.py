@@ -63,12 +63,18 @@ def retarget(name: str, commit: str) -> Callable[[dict[str, Any]], None]:
         pytest.param(set_member("extra", 1), "unknown member", id="unknown-member"),
         pytest.param(set_member("refs", []), "head", id="no-refs"),
         pytest.param(retarget("worktree", "1" * 40), "not what the manifest says", id="ref-elsewhere"),
-        pytest.param(lambda m: m["refs"].append({"name": "lost/0", "commit": "1" * 40, "origin": "x"}), "refused", id="ref-without-objects"),
-        pytest.param(lambda m: m["refs"].append({"name": "../../heads/main", "commit": "1" * 40, "origin": "x"}), "no harvest writes", id="ref-name"),
-        pytest.param(lambda m: m["refs"].append({"name": "heads/x.lock", "commit": "1" * 40, "origin": "x"}), "no harvest writes", id="lock-name"),
+        pytest.param(
+            lambda m: m["refs"].append({"name": "lost/0", "commit": "1" * 40, "origin": "x"}), "refused", id="ref-without-objects"
+        ),
+        pytest.param(
+            lambda m: m["refs"].append({"name": "../../heads/main", "commit": "1" * 40, "origin": "x"}), "no harvest writes", id="ref-name"
+        ),
+        pytest.param(
+            lambda m: m["refs"].append({"name": "heads/x.lock", "commit": "1" * 40, "origin": "x"}), "no harvest writes", id="lock-name"
+        ),
         pytest.param(lambda m: m["nested"].append({"path": "n", "bundle": "../x", "note": ""}), "no harvest writes", id="nested-path"),
     ],
-)  # fmt: skip
+)
 def test_lying_manifest(place: Place, change: Callable[[dict[str, Any]], None], because: str) -> None:
     """A manifest that does not fit to the bundle or to the run is refused, and the user's repository is as before."""
     before = refs_of(place)
@@ -122,7 +128,8 @@ def test_prerequisites_that_the_host_lacks(place: Place) -> None:
     tips = {ref["name"]: ref["commit"] for ref in json.loads((place.outbox / "manifest.json").read_text())["refs"]}
     remake(
         place,
-        f"git fetch -q $B 'refs/aienv-out/*:refs/aienv-out/*'; git update-ref -d refs/aienv-out/heads/main; git update-ref -d refs/aienv-out/head;"
+        f"git fetch -q $B 'refs/aienv-out/*:refs/aienv-out/*'; git update-ref -d refs/aienv-out/heads/main; "
+        f"git update-ref -d refs/aienv-out/head;"
         f"git bundle create -q $B refs/aienv-out/worktree ^{tips['head']}",
     )
     with pytest.raises(HarvestFailed, match="not in the repository|refused"):
@@ -133,7 +140,8 @@ def test_ref_that_is_no_commit(place: Place) -> None:
     """Refs must be what their names promise: a branch that is a blob is refused."""
     remake(
         place,
-        "git fetch -q $B 'refs/aienv-out/*:refs/aienv-out/*'; git update-ref refs/aienv-out/lost/0 $(echo blob | git hash-object -w --stdin);"
+        "git fetch -q $B 'refs/aienv-out/*:refs/aienv-out/*'; "
+        "git update-ref refs/aienv-out/lost/0 $(echo blob | git hash-object -w --stdin);"
         "git bundle create -q $B --glob=refs/aienv-out/* ^main~1 2>/dev/null || git bundle create -q $B --glob=refs/aienv-out/*",
     )
     blob = sh("echo blob | git hash-object --stdin", place.root)
@@ -166,6 +174,36 @@ def test_bundle_beyond_the_limit(place: Place) -> None:
         place.receive()
 
 
+def test_small_bundle_with_a_huge_commit() -> None:
+    """A commit that unpacks to gigabytes is refused before it fills the host's memory."""
+    import hashlib
+    import struct
+    import zlib
+
+    with new_place() as place:
+        place.start()
+        place.agent("echo x > f; git add f; git commit -qm c")
+        place.inside()
+        size = 1_200_000_000
+        head, chunk = b"tree " + b"0" * 40 + b"\n", bytes(10_000_000)
+        packer, parts = zlib.compressobj(1), []
+        parts.append(packer.compress(head))
+        parts.extend(packer.compress(chunk) for _ in range(size // len(chunk)))
+        parts.append(packer.flush())
+        total, number = size // len(chunk) * len(chunk) + len(head), []
+        first, rest = total & 15, total >> 4
+        number.append((1 << 4) | first | (128 if rest else 0))
+        while rest:
+            number.append((rest & 127) | (128 if rest >> 7 else 0))
+            rest >>= 7
+        pack = b"PACK" + struct.pack(">II", 2, 1) + bytes(number) + b"".join(parts)
+        bundle = (place.outbox / "result.bundle").read_bytes()
+        header = bundle[: bundle.index(b"\n\n") + 2]
+        (place.outbox / "result.bundle").write_bytes(header + pack + hashlib.sha1(pack).digest())
+        with pytest.raises(HarvestFailed, match="over limit"):
+            place.receive()
+
+
 def test_small_bundle_with_a_huge_file() -> None:
     """A file that unpacks to hundreds of megabytes is in the bundle, not in the patch."""
     with new_place() as place:
@@ -191,7 +229,8 @@ def test_host_executes_is_reported() -> None:
     with new_place() as place:
         place.start()
         place.agent(
-            "mkdir -p .vscode .github/workflows; echo 1 | tee .vscode/tasks.json .github/workflows/ci.yml Makefile plain.txt > src/run.sh; chmod +x src/run.sh"
+            "mkdir -p .vscode .github/workflows; echo 1 | "
+            "tee .vscode/tasks.json .github/workflows/ci.yml Makefile plain.txt > src/run.sh; chmod +x src/run.sh"
         )
         marked = {file.path for file in place.harvest().changed_files if file.host_executes}
         assert marked == {".vscode/tasks.json", ".github/workflows/ci.yml", "Makefile", "src/run.sh"}
@@ -213,7 +252,8 @@ def snapshot(repo: Path) -> dict[str, bytes]:
 def test_delivery_touches_nothing_else(place: Place) -> None:
     """Checkout, index, HEAD, configuration, logs and tags are as before; hooks did not run, no FETCH_HEAD appears."""
     sh(
-        "for h in reference-transaction post-merge post-checkout update; do printf '#!/bin/sh\\ntouch ran\\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done",
+        "for h in reference-transaction post-merge post-checkout update; "
+        "do printf '#!/bin/sh\\ntouch ran\\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done",
         place.user,
     )
     sh(
@@ -363,9 +403,14 @@ def test_push_takes_only_the_branch(place: Place) -> None:
         pytest.param("echo other > f; git add f; git commit -qm f", False, id="conflicting-commit"),
         pytest.param("echo mine > f", False, id="untracked-in-the-way"),
         pytest.param("echo mine > g; git add g", False, id="staged-in-the-way"),
-        pytest.param("git checkout -qb o; echo 1 > a.txt; git commit -qam 1; git checkout -q main; echo 2 > a.txt; git commit -qam 2; git merge -q o || true", False, id="in-a-merge"),
+        pytest.param(
+            "git checkout -qb o; echo 1 > a.txt; git commit -qam 1; git checkout -q main; echo 2 > a.txt; "
+            "git commit -qam 2; git merge -q o || true",
+            False,
+            id="in-a-merge",
+        ),
     ],
-)  # fmt: skip
+)
 def test_apply(place: Place, prepare: str, fits: bool) -> None:
     """The result is staged next to the user's own work, or nothing at all is changed."""
     from orchestrator.harvest.apply import apply

@@ -37,24 +37,36 @@ def place() -> Iterator[Place]:
         pytest.param("ln -s /etc/passwd p; ln -s nowhere q", {"worktree"}, {"p": "A", "q": "A"}, id="dangling-links"),
         pytest.param(
             "echo x > f; git add f; git commit -qm c; git checkout -q --detach; echo y > f; git commit -qam d",
-            {"head", "heads/main"}, {"f": "A"}, id="detached",
+            {"head", "heads/main"},
+            {"f": "A"},
+            id="detached",
         ),
         pytest.param("git commit -q --amend -m new; echo z > a.txt", {"head", "heads/main", "worktree"}, {"a.txt": "M"}, id="amended-base"),
         pytest.param(
-            "git checkout -q --orphan other; git commit -qm o; git checkout -q main", {"heads/other"}, {}, id="orphan-branch",
+            "git checkout -q --orphan other; git commit -qm o; git checkout -q main",
+            {"heads/other"},
+            {},
+            id="orphan-branch",
         ),
         pytest.param(
             "git checkout -q --orphan other; git rm -rqf .; echo o > o; git add o; git commit -qm o",
-            {"head", "heads/other"}, {"o": "A", "a.txt": "D", "src/b.txt": "D"}, id="orphan-head",
+            {"head", "heads/other"},
+            {"o": "A", "a.txt": "D", "src/b.txt": "D"},
+            id="orphan-head",
         ),
         pytest.param("git checkout -q --orphan other", set(), {}, id="unborn-head"),
         pytest.param("git update-ref -d HEAD; rm .git/index", set(), {}, id="head-deleted"),
         pytest.param(
             "git checkout -qb s; echo s > s; git add s; git commit -qm s; git checkout -q main; git merge -q --no-ff -m m s",
-            {"head", "heads/main", "heads/s"}, {"s": "A"}, id="merge",
+            {"head", "heads/main", "heads/s"},
+            {"s": "A"},
+            id="merge",
         ),
         pytest.param(
-            "echo x > a.txt; git stash -q; echo y > u; git stash -q -u; true", {"stash/0", "stash/1"}, {}, id="stashes",
+            "echo x > a.txt; git stash -q; echo y > u; git stash -q -u; true",
+            {"stash/0", "stash/1"},
+            {},
+            id="stashes",
         ),
         pytest.param("echo x > f; git add f; git commit -qm c; git reset -q --hard HEAD~1", {"lost/0"}, {}, id="reset"),
         pytest.param("echo x > f; git add f; git rm -q --cached f; rm f", {"lost/objects"}, {}, id="only-ever-staged"),
@@ -70,10 +82,15 @@ def place() -> Iterator[Place]:
         pytest.param("echo n > n; git add -N n", {"worktree"}, {"n": "A"}, id="intent-to-add"),
         pytest.param("git update-index --index-version 4; echo x > a.txt", {"worktree"}, {"a.txt": "M"}, id="index-v4"),
         pytest.param("git update-index --split-index; echo x > a.txt", {"worktree"}, {"a.txt": "M"}, id="split-index"),
-        pytest.param("echo e > e; git add e; git commit -qm e; git gc -q --prune=now; echo x > a.txt", {"head", "heads/main", "worktree"}, {"a.txt": "M", "e": "A"}, id="gc"),
+        pytest.param(
+            "echo e > e; git add e; git commit -qm e; git gc -q --prune=now; echo x > a.txt",
+            {"head", "heads/main", "worktree"},
+            {"a.txt": "M", "e": "A"},
+            id="gc",
+        ),
         pytest.param("git repack -q -a -d; git pack-refs --all", set(), {}, id="repacked-with-everything"),
     ],
-)  # fmt: skip
+)
 def test_state(place: Place, script: str, refs: set[str], files: dict[str, str]) -> None:
     """Each state gives exactly these refs, and the result differs from the base in exactly these files."""
     place.agent(script)
@@ -85,7 +102,8 @@ def test_state(place: Place, script: str, refs: set[str], files: dict[str, str])
 def test_conflict_keeps_all_sides(place: Place) -> None:
     """A merge that stopped at a conflict: the marked file is the work tree's, the three sides are in refs of their own."""
     place.agent(
-        "git checkout -qb o; echo theirs > a.txt; git commit -qam t; git checkout -q main; echo ours > a.txt; git commit -qam o; git merge -q o || true"
+        "git checkout -qb o; echo theirs > a.txt; git commit -qam t; git checkout -q main; "
+        "echo ours > a.txt; git commit -qam o; git merge -q o || true"
     )
     harvest = place.harvest()
     assert {"worktree", "conflict/1", "conflict/2", "conflict/3"} <= names(harvest)
@@ -143,11 +161,29 @@ def test_masked_paths_keep_the_base(place: Place) -> None:
     place.clone()
     place.masked = (".env", "sec", "new.env")
     place.agent(
-        "git rm -rq --cached .env sec; git commit -qm 'masks look deleted'; rm -r sec; : > .env; echo n > new.env; echo real > real; git add new.env"
+        "git rm -rq --cached .env sec; git commit -qm 'masks look deleted'; rm -r sec; : > .env; "
+        "echo n > new.env; echo real > real; git add new.env"
     )
     harvest = place.harvest()
     assert changed(harvest) == {"real": "A"}
     assert place.files("worktree").keys() == {".env", "a.txt", "real", "sec/key", "src/b.txt"}
+
+
+def test_masked_files_stay_masked_when_their_folder_moves(place: Place) -> None:
+    """A folder with a masked file in it can be renamed by the agent; the file's contents still do not come out."""
+    (place.work / "conf").mkdir()
+    (place.work / "conf/key").write_text("not for the agent")
+    (place.work / "conf/plain").write_text("plain")
+    (place.work / "vault").mkdir()
+    (place.work / "vault/deep").write_text("nor this")
+    place.masked = ("conf/key", "vault")
+    place.masked_inodes = tuple((place.work / name).stat().st_ino for name in place.masked)
+    place.artifacts = ("**/*",)
+    sh(f"chown -R {AGENT_UID}:{AGENT_UID} conf vault; mv conf moved; mv vault .GIT; echo x > .GIT2", place.work)
+    harvest = place.harvest()
+    assert changed(harvest) == {"moved/plain": "A", ".GIT2": "A"}
+    assert not {"moved/key", ".GIT/deep"} & set(harvest.artifacts)
+    assert not place.holds("not for the agent")
 
 
 def test_special_files_are_named(place: Place) -> None:
@@ -249,7 +285,9 @@ def test_ignored_beyond_the_limit_is_named(place: Place) -> None:
 def test_many_refs(place: Place) -> None:
     """More branches than a bundle should have: their commits come out under a few names, their names in the raw copy."""
     place.agent(
-        't=$(git rev-parse HEAD^{tree}); for i in $(seq 3000); do echo "create refs/heads/b$i $(git commit-tree -p HEAD -m $i $t)"; done | git update-ref --stdin; git pack-refs --all'
+        "t=$(git rev-parse HEAD^{tree}); for i in $(seq 3000); "
+        'do echo "create refs/heads/b$i $(git commit-tree -p HEAD -m $i $t)"; done | git update-ref --stdin; '
+        "git pack-refs --all"
     )
     harvest = place.harvest()
     assert {name for name in names(harvest) if name.startswith("lost/bunch-")} == {f"lost/bunch-{n}" for n in range(6)}
@@ -301,7 +339,8 @@ def test_artifacts(place: Place) -> None:
     """Named files come out as plain copies, ignored or not; links and what lies outside do not."""
     place.artifacts = ("dist/*", "**/*.log", "missing/*", "../*", "deep")
     place.agent(
-        "echo dist > .gitignore; mkdir -p dist/sub deep/er; echo w > dist/w.whl; echo s > dist/sub/s; ln -s /etc/passwd dist/p; ln -s /etc out;"
+        "echo dist > .gitignore; mkdir -p dist/sub deep/er; echo w > dist/w.whl; echo s > dist/sub/s; "
+        "ln -s /etc/passwd dist/p; ln -s /etc out;"
         "echo l > src/x.log; echo l > y.log; echo d > deep/er/d; mkfifo dist/pipe"
     )
     harvest = place.harvest()
@@ -328,7 +367,8 @@ def test_branches_of_the_clone_are_not_brought_back() -> None:
     """Refs that the clone began with are the user's own; what the agent merges of them is not packed again."""
     with new_place() as place:
         place.start(
-            script="echo 1 > f; git add f; git commit -qm 1; git checkout -qb big; head -c 300000 /dev/urandom > big; git add big; git commit -qm big; git tag old; git checkout -q main"
+            script="echo 1 > f; git add f; git commit -qm 1; git checkout -qb big; head -c 300000 /dev/urandom > big; "
+            "git add big; git commit -qm big; git tag old; git checkout -q main"
         )
         place.agent("git merge -q --no-ff -m m big; git branch mine big~1")
         harvest = place.harvest()
@@ -405,7 +445,8 @@ def test_lfs_contents_that_the_agent_committed() -> None:
     with new_place(lfs=True) as place:
         place.start(script="echo '*.bin filter=lfs diff=lfs merge=lfs -text' > .gitattributes; git add .; git commit -qm base")
         place.agent(
-            "git lfs install --skip-repo >/dev/null; echo content > x.bin; git add x.bin; git commit -qm lfs; rm x.bin; git commit -qam gone"
+            "git lfs install --skip-repo >/dev/null; echo content > x.bin; git add x.bin; git commit -qm lfs; "
+            "rm x.bin; git commit -qam gone"
         )
         harvest = place.harvest()
         assert "lfs" in names(harvest)
@@ -422,7 +463,8 @@ def test_nested_repository(place: Place, script: str) -> None:
     assert nested.keys() == {"n", "empty", "deep/er"}
     assert nested["empty"].bundle is None
     sh(
-        f"git clone -q --mirror {place.run_dir / (nested['n'].bundle or '')} n.git; git clone -q --mirror {place.run_dir / (nested['deep/er'].bundle or '')} d.git",
+        f"git clone -q --mirror {place.run_dir / (nested['n'].bundle or '')} n.git; "
+        f"git clone -q --mirror {place.run_dir / (nested['deep/er'].bundle or '')} d.git",
         place.root,
     )
     assert sh(
@@ -453,7 +495,8 @@ def _with_submodule(place: Place) -> None:
     sh(
         "rm -rf vendor/sub; mkdir -p .git/modules; git clone -q --bare --no-hardlinks ../sub .git/modules/sub; mkdir vendor/sub;"
         "echo 'gitdir: ../../.git/modules/sub' > vendor/sub/.git; git config -f .git/modules/sub/config core.bare false;"
-        f"git config -f .git/modules/sub/config core.worktree ../../../vendor/sub; cd vendor/sub; git reset -q --hard; cd ../..; chown -R {AGENT_UID}:{AGENT_UID} .",
+        f"git config -f .git/modules/sub/config core.worktree ../../../vendor/sub; cd vendor/sub; "
+        f"git reset -q --hard; cd ../..; chown -R {AGENT_UID}:{AGENT_UID} .",
         place.work,
         GIT_ALTERNATE_OBJECT_DIRECTORIES=str(place.mirror / "objects"),
     )
@@ -495,7 +538,8 @@ def test_linked_worktree(place: Place) -> None:
     assert [repo.path for repo in harvest.nested] == ["wt"]
     assert (
         sh(
-            f"git clone -q --mirror {place.run_dir}/nested/0001.bundle w.git 2>&1 || git bundle list-heads {place.run_dir}/nested/0001.bundle",
+            f"git clone -q --mirror {place.run_dir}/nested/0001.bundle w.git 2>&1 || "
+            f"git bundle list-heads {place.run_dir}/nested/0001.bundle",
             place.root,
         )
         is not None

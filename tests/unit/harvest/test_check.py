@@ -65,13 +65,39 @@ def test_refused_headers(text: str, because: str) -> None:
 @pytest.mark.parametrize(
     ("name", "fine"),
     [
-        ("head", True), ("worktree", True), ("conflict/1", True), ("conflict/4", False), ("stash/0", True), ("stash/x", False), ("stash/", False),
-        ("heads/a", True), ("heads/a/b.c", True), ("heads", False), ("heads/", False), ("heads/.a", False), ("heads/a..b", False), ("heads/a.", False),
-        ("heads/a//b", False), ("heads/a.lock", False), ("heads/a.lock/b", False), ("heads/%2E", True), ("heads/a b", False), ("heads/-a", True),
-        ("lost/0", True), ("lost/bunch-1", True), ("lost/objects", True), ("lost/x", False), ("HEAD", False), ("base", False), ("head\n", False),
-        ("heads/" + "a" * 201, False), ("heads/" + "/".join("a" * 600), False), ("heads/ä", False), ("other/notes/commits", True),
+        ("head", True),
+        ("worktree", True),
+        ("conflict/1", True),
+        ("conflict/4", False),
+        ("stash/0", True),
+        ("stash/x", False),
+        ("stash/", False),
+        ("heads/a", True),
+        ("heads/a/b.c", True),
+        ("heads", False),
+        ("heads/", False),
+        ("heads/.a", False),
+        ("heads/a..b", False),
+        ("heads/a.", False),
+        ("heads/a//b", False),
+        ("heads/a.lock", False),
+        ("heads/a.lock/b", False),
+        ("heads/%2E", True),
+        ("heads/a b", False),
+        ("heads/-a", True),
+        ("lost/0", True),
+        ("lost/bunch-1", True),
+        ("lost/objects", True),
+        ("lost/x", False),
+        ("HEAD", False),
+        ("base", False),
+        ("head\n", False),
+        ("heads/" + "a" * 201, False),
+        ("heads/" + "/".join("a" * 600), False),
+        ("heads/ä", False),
+        ("other/notes/commits", True),
     ],
-)  # fmt: skip
+)
 def test_ref_names(name: str, fine: bool) -> None:
     """The grammar of names, closed by default."""
     assert is_ref_name(name) is fine
@@ -79,11 +105,24 @@ def test_ref_names(name: str, fine: bool) -> None:
 
 def manifest(**changes: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {
-        "version": 1, "run_id": "r1", "task": "t", "object_format": "sha1", "base": A, "head": B, "result": B, "branch": "refs/heads/main",
-        "uncommitted": False, "complete": True, "bundle": True, "salvage": False, "refs": [{"name": "head", "commit": B, "origin": "HEAD"}],
-        "nested": [{"path": "n", "bundle": "nested/0001.bundle", "note": "x"}], "artifacts": [{"path": "a", "bytes": 1}], "unreadable": ["u"],
+        "version": 1,
+        "run_id": "r1",
+        "task": "t",
+        "object_format": "sha1",
+        "base": A,
+        "head": B,
+        "result": B,
+        "branch": "refs/heads/main",
+        "uncommitted": False,
+        "complete": True,
+        "bundle": True,
+        "salvage": False,
+        "refs": [{"name": "head", "commit": B, "origin": "HEAD"}],
+        "nested": [{"path": "n", "bundle": "nested/0001.bundle", "note": "x"}],
+        "artifacts": [{"path": "a", "bytes": 1}],
+        "unreadable": ["u"],
         "notes": ["n"],
-    }  # fmt: skip
+    }
     return plain | changes
 
 
@@ -107,15 +146,36 @@ def test_manifest_at_the_base() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"version": 2}, {"version": "1"}, {"version": True}, {"extra": 1}, {"base": "x"}, {"base": 1}, {"head": A}, {"result": A}, {"uncommitted": True},
-        {"object_format": "md5"}, {"object_format": "sha256"}, {"complete": 1}, {"refs": {}}, {"refs": [1]}, {"refs": [{"name": "head"}]},
-        {"refs": [{"name": "head", "commit": B, "origin": "a\nb"}]}, {"refs": [{"name": "head", "commit": B, "origin": "x"}] * 2},
-        {"nested": [{"path": "n", "bundle": "/etc/passwd", "note": ""}]}, {"nested": [{"path": "n", "bundle": "nested/1.bundle", "note": ""}]},
-        {"artifacts": [{"path": "a", "bytes": -1}]}, {"artifacts": [{"path": "a", "bytes": 1.5}]}, {"notes": ["\x1b[2J"]}, {"notes": ["x" * 9000]},
-        {"notes": ["x"] * 1001}, {"run_id": None}, {"task": 5}, {"branch": 5},
+        {"version": 2},
+        {"version": "1"},
+        {"version": True},
+        {"extra": 1},
+        {"base": "x"},
+        {"base": 1},
+        {"head": A},
+        {"result": A},
+        {"uncommitted": True},
+        {"object_format": "md5"},
+        {"object_format": "sha256"},
+        {"complete": 1},
+        {"refs": {}},
+        {"refs": [1]},
+        {"refs": [{"name": "head"}]},
+        {"refs": [{"name": "head", "commit": B, "origin": "a\nb"}]},
+        {"refs": [{"name": "head", "commit": B, "origin": "x"}] * 2},
+        {"nested": [{"path": "n", "bundle": "/etc/passwd", "note": ""}]},
+        {"nested": [{"path": "n", "bundle": "nested/1.bundle", "note": ""}]},
+        {"artifacts": [{"path": "a", "bytes": -1}]},
+        {"artifacts": [{"path": "a", "bytes": 1.5}]},
+        {"notes": ["\x1b[2J"]},
+        {"notes": ["x" * 9000]},
+        {"notes": ["x"] * 1001},
+        {"run_id": None},
+        {"task": 5},
+        {"branch": 5},
     ],
     ids=lambda changes: str(changes)[:40],
-)  # fmt: skip
+)
 def test_refused_manifests(changes: dict[str, Any]) -> None:
     """Unknown, missing, doubled, mistyped or contradicting members are refused."""
     with pytest.raises(HarvestFailed):
@@ -154,11 +214,20 @@ def test_any_bytes_as_header(data: bytes) -> None:
     assert all(is_ref_name(name) for name in header.refs)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8)  # fmt: skip  # noqa: E501
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.tuples(st.sampled_from(sorted(manifest())), JSON).map(lambda pair: json.dumps(manifest() | {pair[0]: pair[1]}).encode())))  # fmt: skip  # noqa: E501
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.tuples(st.sampled_from(sorted(manifest())), JSON).map(lambda pair: json.dumps(manifest() | {pair[0]: pair[1]}).encode()),
+    )
+)
 def test_any_bytes_as_manifest(data: bytes) -> None:
     """A value or our own error, for any bytes and for any member replaced by anything."""
     try:
@@ -171,20 +240,41 @@ def test_any_bytes_as_manifest(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "path", "old", "new", "runs"),
     [
-        ("A", "src/main.py", "000000", "100644", False), ("M", "README.md", "100644", "100644", False), ("A", "docs/github.md", "000000", "100644", False),
-        ("A", "run.sh", "000000", "100755", True), ("M", "run.sh", "100644", "100755", True), ("M", "run.sh", "100755", "100755", False),
-        ("D", "run.sh", "100755", "000000", False), ("A", "vendor/x", "000000", "160000", True), ("M", ".gitattributes", "100644", "100644", True),
-        ("A", "sub/.gitmodules", "000000", "100644", True), ("A", ".github/workflows/ci.yml", "000000", "100644", True),
-        ("A", ".GitLab-CI.yml", "000000", "100644", True), ("A", ".vscode/tasks.json", "000000", "100644", True), ("A", ".mcp.json", "000000", "100644", True),
-        ("A", ".claude/settings.json", "000000", "100644", True), ("A", ".envrc", "000000", "100644", True), ("A", "x/Makefile", "000000", "100644", True),
-        ("A", "makefile.am", "000000", "100644", True), ("A", "package.json", "000000", "100644", True), ("A", "package.json.bak", "000000", "100644", False),
-        ("A", "pyproject.toml", "000000", "100644", True), ("A", "tests/conftest.py", "000000", "100644", True), ("A", "Dockerfile.dev", "000000", "100644", True),
-        ("A", "compose.yaml", "000000", "100644", True), ("A", "docker-compose.override.yml", "000000", "100644", True),
-        ("A", ".devcontainer/x/y.sh", "000000", "100644", True), ("A", ".husky/pre-commit", "000000", "100644", True),
-        ("D", ".pre-commit-config.yaml", "100644", "000000", True), ("A", "lefthook.yml", "000000", "100644", True), ("A", "Justfile", "000000", "100644", True),
-        ("A", "build.gradle.kts", "000000", "100644", True), ("A", "CMakeLists.txt", "000000", "100644", True), ("A", "a\nMakefile", "000000", "100644", False),
+        ("A", "src/main.py", "000000", "100644", False),
+        ("M", "README.md", "100644", "100644", False),
+        ("A", "docs/github.md", "000000", "100644", False),
+        ("A", "run.sh", "000000", "100755", True),
+        ("M", "run.sh", "100644", "100755", True),
+        ("M", "run.sh", "100755", "100755", False),
+        ("D", "run.sh", "100755", "000000", False),
+        ("A", "vendor/x", "000000", "160000", True),
+        ("M", ".gitattributes", "100644", "100644", True),
+        ("A", "sub/.gitmodules", "000000", "100644", True),
+        ("A", ".github/workflows/ci.yml", "000000", "100644", True),
+        ("A", ".GitLab-CI.yml", "000000", "100644", True),
+        ("A", ".vscode/tasks.json", "000000", "100644", True),
+        ("A", ".mcp.json", "000000", "100644", True),
+        ("A", ".claude/settings.json", "000000", "100644", True),
+        ("A", ".envrc", "000000", "100644", True),
+        ("A", "x/Makefile", "000000", "100644", True),
+        ("A", "makefile.am", "000000", "100644", True),
+        ("A", "package.json", "000000", "100644", True),
+        ("A", "package.json.bak", "000000", "100644", False),
+        ("A", "pyproject.toml", "000000", "100644", True),
+        ("A", "tests/conftest.py", "000000", "100644", True),
+        ("A", "Dockerfile.dev", "000000", "100644", True),
+        ("A", "compose.yaml", "000000", "100644", True),
+        ("A", "docker-compose.override.yml", "000000", "100644", True),
+        ("A", ".devcontainer/x/y.sh", "000000", "100644", True),
+        ("A", ".husky/pre-commit", "000000", "100644", True),
+        ("D", ".pre-commit-config.yaml", "100644", "000000", True),
+        ("A", "lefthook.yml", "000000", "100644", True),
+        ("A", "Justfile", "000000", "100644", True),
+        ("A", "build.gradle.kts", "000000", "100644", True),
+        ("A", "CMakeLists.txt", "000000", "100644", True),
+        ("A", "a\nMakefile", "000000", "100644", False),
     ],
-)  # fmt: skip
+)
 def test_what_the_host_would_execute(status: str, path: str, old: str, new: str, runs: bool) -> None:
     """Files that tools obey are marked, their neighbours are not."""
     assert host_executes(status, path, old, new) is runs

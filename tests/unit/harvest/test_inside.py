@@ -28,8 +28,22 @@ def test_program_needs_only_the_standard_library() -> None:
     """It is copied to places where nothing of ours is, and where ssl and sqlite may be missing."""
     imports = set(re.findall(r"^\s*(?:import|from) ([a-z_]+)", PROGRAM.read_text(), re.MULTILINE))
     assert imports <= {
-        "collections", "fnmatch", "hashlib", "json", "os", "re", "shutil", "stat", "struct", "subprocess", "sys", "tarfile", "time", "typing", "zlib",
-    }  # fmt: skip
+        "collections",
+        "fnmatch",
+        "hashlib",
+        "json",
+        "os",
+        "re",
+        "shutil",
+        "stat",
+        "struct",
+        "subprocess",
+        "sys",
+        "tarfile",
+        "time",
+        "typing",
+        "zlib",
+    }
 
 
 def test_request_and_program_agree() -> None:
@@ -54,10 +68,21 @@ def test_request_and_program_agree() -> None:
 @pytest.mark.parametrize(
     ("raw", "safe"),
     [
-        (b"main", "main"), (b"a/b", "a/b"), (b"a b", "a%20b"), (b".x", "%2Ex"), (b"x.", "x%2E"), (b"a..b", "a%2E.b"), (b"a.lock", "a%2Elock"),
-        (b"a//b/", "a/b"), (b"%41", "%2541"), (b"\xff", "%FF"), (b"", "%"), (b"x@{1}", "x%40%7B1%7D"), (b"-", "-"),
+        (b"main", "main"),
+        (b"a/b", "a/b"),
+        (b"a b", "a%20b"),
+        (b".x", "%2Ex"),
+        (b"x.", "x%2E"),
+        (b"a..b", "a%2E.b"),
+        (b"a.lock", "a%2Elock"),
+        (b"a//b/", "a/b"),
+        (b"%41", "%2541"),
+        (b"\xff", "%FF"),
+        (b"", "%"),
+        (b"x@{1}", "x%40%7B1%7D"),
+        (b"-", "-"),
     ],
-)  # fmt: skip
+)
 def test_safe_ref(raw: bytes, safe: str) -> None:
     """Known names and their safe forms."""
     assert inside.safe_ref(raw) == safe
@@ -99,12 +124,35 @@ def test_shown_names_are_printable_and_differ(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("path", "fine"),
     [
-        (b"a", True), (b".gitignore", True), (b"x.git", True), (b"a/.github/b", True), (b".git2", True), (b"git~2", True), (b"", False), (b"/a", False),
-        (b"a/", False), (b"a//b", False), (b".", False), (b"a/../b", False), (b".git", False), (b"a/.git/b", False), (b".GIT", False), (b".Git ", False),
-        (b".git.", False), (b".git. .", False), (b"git~1", False), (b"GIT~1", False), (b".git::$INDEX_ALLOCATION", False), (b"a\\.git\\b", False),
-        (".g\u200cit".encode(), False), ("\ufeff.git".encode(), False), (b"a\0b", False), (b"x" * 5000, False), (b"\xff.git", True),
+        (b"a", True),
+        (b".gitignore", True),
+        (b"x.git", True),
+        (b"a/.github/b", True),
+        (b".git2", True),
+        (b"git~2", True),
+        (b"", False),
+        (b"/a", False),
+        (b"a/", False),
+        (b"a//b", False),
+        (b".", False),
+        (b"a/../b", False),
+        (b".git", False),
+        (b"a/.git/b", False),
+        (b".GIT", False),
+        (b".Git ", False),
+        (b".git.", False),
+        (b".git. .", False),
+        (b"git~1", False),
+        (b"GIT~1", False),
+        (b".git::$INDEX_ALLOCATION", False),
+        (b"a\\.git\\b", False),
+        (".g\u200cit".encode(), False),
+        ("\ufeff.git".encode(), False),
+        (b"a\0b", False),
+        (b"x" * 5000, False),
+        (b"\xff.git", True),
     ],
-)  # fmt: skip
+)
 def test_holdable(path: bytes, fine: bool) -> None:
     """Names that git's own check would refuse are kept out of trees; their neighbours are not."""
     assert inside.holdable(path) is fine
@@ -210,11 +258,24 @@ def test_git_folder_full_of_nonsense(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
-        ("a.txt", ["a.txt"]), ("*.txt", ["a.txt"]), ("**/*.txt", ["a.txt", "d/b.txt", "d/e/c.txt"]), ("d", ["d/b.txt", "d/e/c.txt"]), ("d/*", ["d/b.txt", "d/e/c.txt"]),
-        ("d/**", ["d/b.txt", "d/e/c.txt"]), ("d/*/c.txt", ["d/e/c.txt"]), ("/a.txt", ["a.txt"]), ("./a.txt", ["a.txt"]), ("../x", []), ("", []), ("l/*", []),
-        ("link", []), (".git/*", []), ("**/e/*", ["d/e/c.txt"]), ("[a]*", ["a.txt"]),
+        ("a.txt", ["a.txt"]),
+        ("*.txt", ["a.txt"]),
+        ("**/*.txt", ["a.txt", "d/b.txt", "d/e/c.txt"]),
+        ("d", ["d/b.txt", "d/e/c.txt"]),
+        ("d/*", ["d/b.txt", "d/e/c.txt"]),
+        ("d/**", ["d/b.txt", "d/e/c.txt"]),
+        ("d/*/c.txt", ["d/e/c.txt"]),
+        ("/a.txt", ["a.txt"]),
+        ("./a.txt", ["a.txt"]),
+        ("../x", []),
+        ("", []),
+        ("l/*", []),
+        ("link", []),
+        (".git/*", []),
+        ("**/e/*", ["d/e/c.txt"]),
+        ("[a]*", ["a.txt"]),
     ],
-)  # fmt: skip
+)
 def test_artifact_patterns(tmp_path: Path, pattern: str, found: list[str]) -> None:
     """Patterns match regular files below the workspace, never through a link, never git's own."""
     for path in ("a.txt", "d/b.txt", "d/e/c.txt", ".git/config"):
