@@ -316,13 +316,13 @@ class DockerBackend:
             ) from problem
 
     def open(self, request: EnvironmentRequest) -> DockerEnvironment:
-        deadline = time.monotonic() + request.deadline_s
         if request.image is None:
             raise EnvironmentFailed("the Docker backend needs an image")
         if self._facts is None:
             self.check()
         config = container_config(request.workspace, tuple(name for name, _ in request.folders.objects))
-        tree = toolbox.ensure(self._cache, self._say, engine=self.engine)
+        tree = toolbox.ensure(self._cache, self._say, engine=self.engine)  # the first time on a machine it takes as long as it takes
+        deadline = time.monotonic() + request.deadline_s
         found = self.engine.image(request.image.id)
         if found is None:
             raise EnvironmentFailed(
