@@ -4,6 +4,7 @@ Two canaries: ``/workspaces/app/pwned`` inside (the workspace is read-only for t
 leave ``/tmp/pwned``), and a marker on the host that the host's part would leave if it ever ran something of the agent's.
 """
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harvest.place import GIT_ENV, OUTBOX, Place, changed, names, new_place, sh
+from tests.integration.harvest.place import Place, changed, names, new_place, sh
 
 pytestmark = pytest.mark.bwrap
 
@@ -263,11 +264,10 @@ def test_file_whose_blob_is_gone_is_read_again(place: Place) -> None:
 
 def test_index_that_lies_about_a_path(place: Place) -> None:
     """Paths that lead out, forged into the index, are dropped and noted."""
-    place.agent(
-        "git update-index --add --cacheinfo 100644,$(git hash-object -w a.txt),aaaa/passwd; "
-        "sed -i 's,aaaa/passwd,../..passwd,' .git/index; "
-        "python3 - <<'E'\nimport hashlib\nd=open('.git/index','rb').read()[:-20]\nopen('.git/index','wb').write(d+hashlib.sha1(d).digest())\nE\necho x > f"
-    )
+    place.agent("git update-index --add --cacheinfo 100644,$(git hash-object -w a.txt),aaaa/passwd; echo x > f")
+    index = place.work / ".git/index"
+    forged = index.read_bytes()[:-20].replace(b"aaaa/passwd", b"../..passwd")
+    index.write_bytes(forged + hashlib.sha1(forged).digest())
     harvest = place.harvest()
     assert changed(harvest) == {"f": "A"}
     assert any("impossible path" in note for note in harvest.notes)
@@ -282,7 +282,7 @@ def test_commit_with_a_hostile_tree_is_refused(place: Place) -> None:
         "r=$(printf '040000 tree %s\\t.git\\n' $t | git mktree); git update-ref refs/heads/evil $(git commit-tree -m e $r)"
     )
     place.inside()
-    with pytest.raises(HarvestFailed, match="hasDotgit|refused") as caught:
+    with pytest.raises(HarvestFailed, match=r"hasDotgit|refused") as caught:
         place.receive()
     assert "result.bundle.refused" in caught.value.message
     assert (place.run_dir / "result.bundle.refused").exists()
@@ -358,5 +358,3 @@ def test_outbox_belongs_to_nobody_else(place: Place) -> None:
     harvest = place.receive()
     assert harvest.artifacts == ("fine",)
     assert sum("artifact" in note for note in harvest.notes) == 2
-    assert OUTBOX.startswith("/run/")
-    assert GIT_ENV

@@ -68,7 +68,7 @@ find . -name .git -prune -o -type f -print0 | xargs -0 -r -n 50 git hash-object 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(OPERATIONS, min_size=8, max_size=40))
 def test_every_blob_is_reachable(operations: list[str]) -> None:
-    """Blobs of commits, of the index, of stashes, of untracked and ignored files: all are in the bundle, or were in the repository before."""
+    """Blobs of commits, index, stashes, untracked and ignored files: all are in the bundle, or were in the repository before."""
     with new_place() as place:
         place.start()
         place.agent(

@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -219,9 +220,13 @@ def test_any_bytes_as_index(body: bytes, version: int, count: int, sealed: bool)
 @given(st.binary(max_size=2000))
 def test_any_bytes_as_tree_and_pack_index(data: bytes) -> None:
     """Trees and pack indexes of the agent's are untrusted too."""
-    for parse in (lambda: list(inside.parse_tree(data, 20)), lambda: list(inside._pack_names(data, 20))):
+    parsers: tuple[Callable[[], Sequence[object]], ...] = (
+        lambda: list(inside.parse_tree(data, 20)),
+        lambda: list(inside._pack_names(data, 20)),
+    )
+    for parse in parsers:
         try:
-            found: list[object] = parse()
+            found = parse()
         except inside.Trouble:
             continue
         assert len(found) <= len(data)
