@@ -1,0 +1,173 @@
+"""What an agent tries, and what holds: one table of probes, run inside on both backends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.product import Aienv, branches, commit, git, make_repository
+
+PROBES = Path(__file__).with_name("probes.py")
+
+
+@pytest.fixture
+def host_listeners() -> Iterator[tuple[int, str]]:
+    """A TCP port of the host's loopback and an abstract socket, both of which answer."""
+    name = f"aienv-test-{os.getpid()}"
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as abstract:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen(1)
+        abstract.bind("\0" + name)
+        abstract.listen(1)
+        yield tcp.getsockname()[1], name
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A repository with secret files, tracked and not, and the probes in it."""
+    repo = make_repository(tmp_path / "target")
+    commit(
+        repo, {"probes.py": PROBES.read_bytes(), ".env": "TOKEN=1\n", ".npmrc": "token\n", "conf/key.pem": "KEY\n", "conf/open.txt": "x\n"}
+    )
+    return repo
+
+
+def test_nothing_gets_out(product: Aienv, target: Path, host_listeners: tuple[int, str]) -> None:
+    """Every probe is held, for the agent and for a check."""
+    port, name = host_listeners
+    done = product.run("-q", "--", "python3", "probes.py", str(product.home), str(port), name, cwd=target)
+    assert done.code == 0, done.errors
+    results = done.document
+    assert len(results) > 100
+    assert {probe: said for probe, said in results.items() if not said.startswith("held")} == {}
+
+
+@pytest.mark.bwrap
+def test_the_probes_themselves_can_tell(tmp_path: Path, target: Path, host_listeners: tuple[int, str]) -> None:
+    """Outside of any sandbox the same probes report escapes: a table that always says "held" proves nothing."""
+    port, name = host_listeners
+    skipped = ("kill", "reach_an", "reach_the_bridge", "reach_metadata", "reach_ipv6", "write /", "call_", "mirror", "names_", "datagram")
+    source = PROBES.read_text().replace(
+        "def probe(function):\n", f"def probe(function):\n    if function.__name__.startswith({skipped!r}):\n        return function\n"
+    )
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LEAK_PROBE": "value-of-the-host"}
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path), str(port), name], cwd=target, env=environ, capture_output=True, timeout=60, check=True
+    )
+    escaped = {probe for probe, said in json.loads(done.stdout).items() if said.startswith("ESCAPED")}
+    assert {
+        "own_environment",
+        "other_processes",
+        "reach_the_hosts_loopback",
+        "hosts_abstract_socket",
+        "move_git",
+        "remove .env",
+    } <= escaped
+
+
+SUBMODULE_ESCAPE = (
+    "mv .git/modules .git/old; mkdir -p .git/modules/lib/hooks .git/modules/lib/info; "
+    "ln -s ../../../../../etc/machine-id .git/modules/lib/config; true"
+)
+
+
+def test_a_check_sees_no_more_than_the_agent(local: Aienv, target: Path, tmp_path: Path) -> None:
+    """What the agent moves or links cannot open anything for the checks, whose sandbox is made anew after it."""
+    planted = tmp_path / "planted"
+    planted.mkdir(mode=0o777)
+    planted.chmod(0o777)
+    library = make_repository(tmp_path / "lib")
+    git("-c", "protocol.file.allow=always", "submodule", "add", "-q", "--name", "lib", str(library), "lib", cwd=target)
+    git("commit", "-qm", "submodule", cwd=target)
+    git("config", "protocol.file.allow", "always", cwd=target)
+    report = local.run(
+        "--json",
+        "--check", "cat .env moved/key.pem; cat .git/modules/lib/config",
+        "--check", "test ! -s moved/key.pem && test -e moved/open.txt",
+        "--", "sh", "-c", f"mv conf moved; ln -s /oldroot{planted} conf; {SUBMODULE_ESCAPE}",
+        cwd=target,
+    ).document  # fmt: skip
+    first, second = report["checks"]
+    assert "KEY" not in first["output_tail"]
+    assert "TOKEN" not in first["output_tail"]
+    assert Path("/etc/machine-id").read_text().strip() not in first["output_tail"] or not Path("/etc/machine-id").exists()
+    assert (second["exit_code"], second["output_tail"]) == (0, "")
+    assert list(planted.iterdir()) == []
+
+
+def test_masked_files_are_never_part_of_a_result(product: Aienv, target: Path) -> None:
+    """Not as deletions, not as empty files, not when everything is added, not when their folder is moved."""
+    (target / "local.env").write_text("UNTRACKED=1\n")
+    script = "mkdir made; echo x > made/x; mv conf moved; git add -A; git commit -qm all; cat local.env; git status --porcelain"
+    report = product.run("--json", "--with-changes", "--", "sh", "-c", script, cwd=target).document
+    assert report["status"] == "succeeded", report
+    branch = report["result"]["branch"]
+    changed = {file["path"] for file in report["result"]["changed_files"]}
+    assert {path for path in changed if path.endswith((".env", ".pem", ".npmrc"))} <= {"conf/key.pem", "moved/key.pem"}
+    assert git("show", f"{branch}:.env", cwd=target) == "TOKEN=1\n"
+    assert "UNTRACKED=" not in git("log", "-p", branch, cwd=target)
+    assert branches(target) == [branch]
+
+
+def test_unmask_shows_a_file(local: Aienv, target: Path) -> None:
+    """The user's own exception holds; the rest stays hidden."""
+    (local.home / "config.yaml").write_text("sandbox: {unmask: [.npmrc]}\n")
+    done = local.run("-q", "--", "sh", "-c", "cat .npmrc .env conf/key.pem", cwd=target)
+    assert done.stdout == b"token\n"
+
+
+def test_a_repository_cannot_unmask(local: Aienv, target: Path) -> None:
+    """A repository that asks to unhide a file is refused."""
+    commit(target, {".aienv.yaml": "sandbox: {unmask: ['.env']}\n"})
+    assert local.run("-q", "--", "cat", ".env", cwd=target).code == 4
+
+
+@pytest.mark.parametrize(
+    ("option", "script"),
+    [
+        pytest.param("--pids=40", "i=0; while [ $i -lt 200 ]; do sleep 30 & i=$((i+1)); done; wait", id="processes"),
+        pytest.param("--memory=96m", "python3 -c 'x = bytearray(400 << 20)'", id="memory"),
+        pytest.param("--disk=1m", "head -c 3000000 /dev/zero > big", id="file-size"),
+    ],
+)
+def test_limits_hold(product: Aienv, option: str, script: str) -> None:
+    """More than a limit allows fails for the agent; the run itself ends well."""
+    report = product.report(option, "--timeout", "20s", "--", "sh", "-c", script)
+    assert report["status"] in ("failed", "timeout")
+    assert report["error"] is None
+    assert report["teardown"]["left"] == []
+
+
+def test_what_is_not_limited_is_said(local: Aienv) -> None:
+    """The local backend names the limits that it cannot hold."""
+    assert set(local.report("--", "true")["unlimited"]) <= {"memory", "disk", "cpus", "pids"}
+
+
+def test_tmp_is_bounded_and_gone(product: Aienv) -> None:
+    """/tmp takes no more than its size, and nothing of it is on the host."""
+    done = product.run(
+        "-q", "--", "sh", "-c", "head -c 700000000 /dev/zero > /tmp/big; echo $?; rm /tmp/big; echo x > /tmp/aienv-probe-file"
+    )
+    assert done.stdout == b"1\n"
+    assert not Path("/tmp/aienv-probe-file").exists()
+
+
+def test_a_hostile_repository_is_harvested_without_running_its_words(local: Aienv, repo: Path, tmp_path: Path) -> None:
+    """Filters, fsmonitor, hooks, aliases, textconv and pagers that the agent sets up do not run on the host."""
+    witness = tmp_path / "witness"
+    script = (
+        "for h in post-checkout pre-commit reference-transaction; do printf '#!/bin/sh\\ntouch %s\\n' > /tmp/$h; done;"
+        f"echo '* filter=evil diff=evil' > .gitattributes; export GIT_CONFIG_GLOBAL=/tmp/g;"
+        f"git config -f /tmp/g filter.evil.clean 'touch {witness}; cat'; git config -f /tmp/g diff.evil.textconv 'touch {witness}; cat';"
+        "echo x > made; git add -A; git commit -qm evil;"
+        f"mkdir nested; cd nested; git init -q .; git config core.fsmonitor 'touch {witness}'; echo y > y; git add y; git commit -qm y"
+    )
+    report = local.report("--", "sh", "-c", script)
+    assert report["status"] == "succeeded", report
+    local("diff", "last")
+    assert not witness.exists()
