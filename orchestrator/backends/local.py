@@ -6,16 +6,17 @@ so that a sandboxed process can reach nothing of another user even where a names
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from orchestrator.backends.processes import ProcessId, alive, end, identify, parse
 from orchestrator.backends.protocol import BackendFacts, Capabilities, EnvironmentRequest, EnvRef, Role
@@ -189,7 +190,7 @@ def _bwrap_program() -> str:
 
 
 def _bwrap_version(program: str) -> str:
-    text = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PROBE_DEADLINE_S, check=False).stdout
+    text = _output([program, "--version"]).stdout
     version = text.split()[-1] if text.split() else "0"
     parts = tuple(int(part) for part in version.split(".") if part.isdigit())
     if parts < MINIMUM_BWRAP:
@@ -199,6 +200,20 @@ def _bwrap_version(program: str) -> str:
             code="bwrap-old",
         )
     return version
+
+
+def _output(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PROBE_DEADLINE_S, check=False, **options)
+    except (OSError, subprocess.SubprocessError) as problem:
+        unmapped = "user" in options and isinstance(problem, OSError) and problem.errno in (errno.EINVAL, errno.EPERM)
+        raise BackendUnavailable(
+            f"bubblewrap could not be run{f' as uid {ROOT_BECOMES}' if unmapped else ''}: {problem}",
+            remedy="root of this user namespace cannot become another user: run aienv as an ordinary user, or map more uids"
+            if unmapped
+            else f"install bubblewrap anew, or see what {command[0]} --version says",
+            code="bwrap-broken",
+        ) from problem
 
 
 def _probe(program: str) -> None:
@@ -217,10 +232,7 @@ def _probe(program: str) -> None:
     command = (program, *options, *mounts, "--", "/bin/sh", "-c", "exit 0")
     uid, gid = agent_user(os.getuid(), os.getgid())
     drop = {"user": uid, "group": gid, "extra_groups": []} if os.getuid() == 0 else {}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_DEADLINE_S, check=False, env={}, cwd="/", **drop)  # type: ignore[call-overload]
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        raise BackendUnavailable(f"bubblewrap could not be run: {problem}", code="bwrap-broken") from problem
+    done = _output(command, env={}, cwd="/", **drop)
     if done.returncode != 0:
         cause, cure = cause_and_cure(done.stderr.strip(), _kernel_settings())
         raise BackendUnavailable(f"bubblewrap cannot make a sandbox here: {cause}", remedy=cure, code="no-user-namespaces")

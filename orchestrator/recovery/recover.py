@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.audit.log import AuditLog
 from orchestrator.audit.record import Head
 from orchestrator.backends.select import maker
-from orchestrator.errors import AienvError, Interrupted
+from orchestrator.errors import AienvError, EnvironmentFailed, Interrupted
 from orchestrator.model.codec import digest, from_plain
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import Plan
@@ -24,13 +24,13 @@ from orchestrator.report.progress import Progress
 from orchestrator.run import folder as folders
 from orchestrator.run.bring_out import bring_out
 from orchestrator.run.context import Context, Workspace
-from orchestrator.run.execute import Result, attempt, finish
+from orchestrator.run.execute import Result, attempt, finish, quiesce
 from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
 from orchestrator.run.folder import RunFolder, RunLock
 from orchestrator.run.journal import Journal, JournalState, read_journal
 from orchestrator.run.steps import Step
-from orchestrator.run.teardown import end_environment, remove_tree, tear_down
+from orchestrator.run.teardown import remove_tree, tear_down
 
 LOCK_WAIT_S = 10.0
 RECOVERY_WAIT_S = 300.0
@@ -119,11 +119,12 @@ def _recover(
     progress.say(f"finishing run {folder.id}, which was interrupted")
     result = Result(outcome=_outcome(state), checks=_checks(state), started_agent=Step.AGENT in state.begun)
     result.failure = _verdict(plan, state, result)
-    if Step.DELIVER in state.ended:
+    again = report is not None or Step.DELIVER not in state.ended
+    if again and result.started_agent and context.workspace is not None:
+        _finish_harvest(context, result)
+    elif Step.DELIVER in state.ended:
         result.harvest = from_plain(Harvest, state.facts[Step.RECEIVE]["_harvest"])
         result.delivery = from_plain(Delivery, state.facts[Step.DELIVER]["_delivery"])
-    elif result.started_agent and context.workspace is not None:
-        _finish_harvest(context, result)
     return finish(context, result, lock, recovered=True)
 
 
@@ -148,10 +149,7 @@ def _report(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _finish_harvest(context: Context, result: Result) -> None:
-    # Nobody may write while we read: what is left of the run's own place ends first.
-    removed: list[str] = []
-    left: list[str] = []
-    end_environment(context, removed, left)
+    quiesce(context, result)
     failure, result.failure = result.failure, None
 
     def harvest() -> None:
@@ -199,6 +197,8 @@ def _verdict(plan: Plan, state: JournalState, result: Result) -> AienvError | No
     """None when the agent and its checks had their end; else the run counts as interrupted."""
     if result.outcome is None:
         return Interrupted("aienv was killed before the agent ended", remedy="what the agent had done was harvested; run the task again")
+    if result.outcome.reason == "lost":
+        return EnvironmentFailed("the environment ended while the agent worked", remedy="run the task again", code="environment-lost")
     if plan.checks and Step.CHECKS not in state.ended and result.outcome.reason == "exited":
         return Interrupted("aienv was killed before the checks ended", remedy="run the task again")
     return None

@@ -30,7 +30,7 @@ from orchestrator.run.journal import Journal
 from orchestrator.run.output import OutputSink
 from orchestrator.run.planning import Prepared
 from orchestrator.run.steps import Step
-from orchestrator.run.teardown import tear_down
+from orchestrator.run.teardown import end_environment, tear_down
 from orchestrator.run.terminal import terminal
 from orchestrator.run.workspace import prepare_workspace
 
@@ -201,11 +201,26 @@ def _environment(context: Context) -> Environment:
 
 
 def _bring_out(context: Context, result: Result) -> None:
+    if result.outcome is None or result.outcome.reason == "lost":
+        quiesce(context, result)
     try:
         result.harvest, result.delivery = bring_out(context, context.environment)
     except HarvestFailed:
         result.workspace_kept = True
         raise
+
+
+def quiesce(context: Context, result: Result) -> None:
+    """End a place whose launcher no longer answers: nobody may write while the harvest reads.
+
+    What cannot be ended (its engine is down) may go on writing; then the workspace is kept, and harvested again when it is over.
+    """
+    removed: list[str] = []
+    left: list[str] = []
+    end_environment(context, removed, left)
+    if left:
+        result.workspace_kept = True
+        context.notes.append(f"harvested while something of the run may still be alive ({', '.join(left)}): aienv gc harvests again")
 
 
 def _check(context: Context, result: Result, interrupts: Interrupts) -> None:
