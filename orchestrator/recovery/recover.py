@@ -154,6 +154,7 @@ def _finish_harvest(context: Context, result: Result) -> None:
 
     def harvest() -> None:
         result.harvest, result.delivery = bring_out(context, None)
+        result.workspace_kept = result.workspace_kept or not result.harvest.complete
 
     attempt(context, result, harvest)
     result.failure = result.failure or failure

@@ -205,6 +205,7 @@ def _bring_out(context: Context, result: Result) -> None:
         quiesce(context, result)
     try:
         result.harvest, result.delivery = bring_out(context, context.environment)
+        result.workspace_kept = result.workspace_kept or not result.harvest.complete
     except HarvestFailed:
         result.workspace_kept = True
         raise
