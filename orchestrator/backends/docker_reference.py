@@ -42,6 +42,6 @@ def parse_reference(text: str) -> Reference:
             return Reference(match["repository"], match["digest"] or match["tag"] or "latest")
     raise EnvironmentFailed(
         f"{text[:80]!r} is no name of an image",
-        remedy="a name is lower case, such as debian:12 or ghcr.io/team/app@sha256:...",
+        remedy="a name is lower case, such as debian:12 or registry.example.org/team/app@sha256:...",
         code="image-name",
     )

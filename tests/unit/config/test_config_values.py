@@ -147,7 +147,7 @@ def test_values_refused(key: str, node: Node, because: str) -> None:
         ("repo", word("../other"), "../other"),
         ("artifacts", words(["dist/*", "a..b"]), ("dist/*", "a..b")),
         ("sandbox.expose", words(["/opt//tools/./x/"]), ("/opt/tools/x",)),
-        ("environment.image", word("docker.io/library/python:3.12"), "docker.io/library/python:3.12"),
+        ("environment.image", word("registry.example.org/library/python:3.12"), "registry.example.org/library/python:3.12"),
         ("environment.image", word("a@sha256:" + "0" * 64), "a@sha256:" + "0" * 64),
         ("environment.devcontainer", word(".devcontainer/x/devcontainer.json"), ".devcontainer/x/devcontainer.json"),
     ],
