@@ -188,8 +188,8 @@ class LauncherClient:
         try:
             while (frame := _next_frame(self._sock, self._buffer)) is not None:
                 self._dispatch(*frame)
-        except (OSError, ValueError):
-            pass
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # it went away, or what it says cannot be understood any more
         finally:
             self.lost.set()
             for process in list(self._processes.values()):
@@ -210,11 +210,11 @@ class LauncherClient:
         if event["ev"] == "started":
             process.mark_started(int(event["pid"]))
         elif event["ev"] == "exit":
-            self._processes.pop(number, None)
             process.end(Ended(int(event["code"]), lost=False, failure=None))
-        elif event["ev"] == "failed":
             self._processes.pop(number, None)
+        elif event["ev"] == "failed":
             process.end(Ended(None, lost=False, failure=str(event["message"])))
+            self._processes.pop(number, None)
 
 
 class Listener:
@@ -290,11 +290,15 @@ def greet(sock: socket.socket, deadline_s: float) -> LauncherClient:
         raise EnvironmentFailed(f"the launcher did not introduce itself: {problem}") from problem
     if frame is None:
         raise EnvironmentFailed("the launcher ended before it introduced itself")
-    hello = json.loads(frame[2])
-    if hello.get("ev") != "hello":
-        raise EnvironmentFailed(str(hello.get("message", "the launcher failed")))
+    try:
+        hello = json.loads(frame[2])
+        if hello["ev"] != "hello":
+            raise EnvironmentFailed(str(hello.get("message", "the launcher failed")))
+        facts, pid = _facts(hello["facts"]), int(hello["pid"])
+    except (ValueError, KeyError, TypeError) as problem:
+        raise EnvironmentFailed(f"the launcher did not introduce itself: {problem!r}") from problem
     sock.settimeout(None)
-    return LauncherClient(sock, _facts(hello["facts"]), int(hello["pid"]), bytes(buffer))
+    return LauncherClient(sock, facts, pid, bytes(buffer))
 
 
 def _facts(plain: dict[str, Any]) -> PlaceFacts:

@@ -69,16 +69,22 @@ def read_journal(path: Path) -> JournalState:
     facts: dict[Step, Mapping[str, Any]] = {}
     closed = False
     for line in path.read_bytes().splitlines() if path.exists() else ():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if not isinstance(entry, dict):
-            continue
+        entry = _entry(line)
         if entry.get("state") == "closed":
             closed = True
+            continue
+        if entry.get("state") not in ("begin", "end") or entry.get("step") not in tuple(Step):
             continue
         step = Step(entry["step"])
         (begun if entry["state"] == "begin" else ended).add(step)
         facts[step] = MappingProxyType({**facts.get(step, {}), **entry})
     return JournalState(frozenset(begun), frozenset(ended), MappingProxyType(facts), closed)
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """One line's members; none for a line that is no JSON object."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return entry if isinstance(entry, dict) else {}

@@ -1,0 +1,179 @@
+"""The frames between us and the launcher: any bytes end in a frame, an end, or our own error."""
+
+import json
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import EnvironmentFailed
+from orchestrator.launcher.client import LauncherClient, RunRequest, _next_frame, greet
+from orchestrator.launcher.main import FRAME, Wire
+
+FACTS = {
+    "container": False, "root": [{"name": "usr", "kind": "dir", "target": ""}], "etc": [], "proc": [], "sources": {}, "visible": [],
+    "python": "python3", "git": "git", "uid": 1, "gid": 1, "machine": "x86_64",
+}  # fmt: skip
+HELLO = {"ev": "hello", "version": 1, "pid": 7, "facts": FACTS}
+
+
+class Collect:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.out, self.err = b"", b""
+
+    def stdout(self, data: bytes) -> None:
+        self.out += data
+
+    def stderr(self, data: bytes) -> None:
+        self.err += data
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def frame(kind: int, number: int, payload: bytes) -> bytes:
+    return struct.pack(">IBI", len(payload), kind, number) + payload
+
+
+def read_all(data: bytes, cuts: list[int]) -> list[tuple[int, int, bytes]]:
+    """What a reader makes of ``data`` that arrives in pieces."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+        for begin, end in zip(edges, edges[1:], strict=False):
+            theirs.sendall(data[begin:end])
+        theirs.shutdown(socket.SHUT_WR)
+        buffer, frames = bytearray(), []
+        while (found := _next_frame(ours, buffer)) is not None:
+            frames.append(found)
+        return frames
+
+
+FRAMES = st.lists(st.tuples(st.integers(0, 255), st.integers(0, 2**32 - 1), st.binary(max_size=64)), max_size=5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(frames=FRAMES, cuts=st.lists(st.integers(0, 400), max_size=5))
+def test_frames_survive_any_cut(frames: list[tuple[int, int, bytes]], cuts: list[int]) -> None:
+    """However the stream is cut, the same frames come out, in order."""
+    assert read_all(b"".join(frame(*one) for one in frames), cuts) == frames
+
+
+@settings(max_examples=50, deadline=None)
+@given(frames=FRAMES, cuts=st.lists(st.integers(0, 400), max_size=3))
+def test_the_launchers_own_reader_agrees(frames: list[tuple[int, int, bytes]], cuts: list[int]) -> None:
+    """Both ends of the wire read the same."""
+    data = b"".join(frame(*one) for one in frames)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data)
+        theirs.shutdown(socket.SHUT_WR)
+        wire, found = Wire(ours), []
+        while (more := wire.receive()) is not None:
+            found += more
+    assert found == frames
+    assert FRAME.size == 9
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.binary(max_size=80))
+def test_garbage_ends_in_frames_or_our_refusal(data: bytes) -> None:
+    """A length that is too large is refused before anything is kept; nothing else is raised."""
+    try:
+        for _, _, payload in read_all(data, []):
+            assert len(payload) <= len(data)
+    except ValueError as problem:
+        assert "frame of" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        pytest.param(b"", "ended before", id="nothing"),
+        pytest.param(b"\0\0", "ended before", id="half-a-header"),
+        pytest.param(frame(0, 0, b'{"ev": "failed", "message": "no room"}'), "no room", id="failed"),
+        pytest.param(frame(0, 0, b'{"ev": "other"}'), "failed", id="other"),
+        pytest.param(struct.pack(">IBI", 2**31, 0, 0), "introduce", id="too-long"),
+        pytest.param(frame(0, 0, b"not json"), "introduce", id="no-json"),
+        pytest.param(frame(0, 0, b"[]"), "introduce", id="no-object"),
+        pytest.param(frame(0, 0, b'{"ev": "hello"}'), "introduce", id="no-facts"),
+        pytest.param(frame(0, 0, json.dumps({**HELLO, "facts": {**FACTS, "root": [1]}}).encode()), "introduce", id="wrong-facts"),
+        pytest.param(frame(0, 0, json.dumps({**HELLO, "pid": "x"}).encode()), "introduce", id="wrong-pid"),
+    ],
+)
+def test_a_launcher_that_does_not_introduce_itself(pair: tuple[socket.socket, socket.socket], sent: bytes, said: str) -> None:
+    """Each is an error of ours about the environment."""
+    ours, theirs = pair
+    theirs.sendall(sent)
+    theirs.shutdown(socket.SHUT_WR)
+    with pytest.raises(EnvironmentFailed, match=said):
+        greet(ours, 2.0)
+
+
+def greeted(pair: tuple[socket.socket, socket.socket]) -> LauncherClient:
+    pair[1].sendall(frame(0, 0, json.dumps(HELLO).encode()))
+    return greet(pair[0].dup(), 2.0)
+
+
+REQUEST = RunRequest(("--x", ("fd", "seccomp")), {"seccomp": b"\0\xff"}, ("true",), stdin=False, tty=None, rlimits={"RLIMIT_NOFILE": 9})
+
+
+def test_a_process_from_request_to_end(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The request goes out whole; output and end come in; the callback is called once."""
+    client = greeted(pair)
+    sink, called = Collect(), []
+    process = client.run(REQUEST, sink)
+    process.on_end(lambda: called.append(1))
+    _, number, payload = _next_frame(pair[1], bytearray()) or (0, 0, b"")
+    message = json.loads(payload)
+    assert (message["op"], message["argv"], message["options"], message["stdin"]) == ("run", ["true"], ["--x", {"fd": "seccomp"}], "null")
+    for kind, data in ((0, b'{"ev": "started", "pid": 12}'), (1, b"out"), (2, b"err"), (1, b"put"), (0, b'{"ev": "exit", "code": 3}')):
+        pair[1].sendall(frame(kind, number, data))
+    ended = process.wait(5.0)
+    assert ended is not None
+    assert (ended.code, ended.lost, ended.failure, process.pid) == (3, False, None, 12)
+    assert (sink.out, sink.err) == (b"output", b"err")
+    process.on_end(lambda: called.append(2))
+    assert called == [1, 2]
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"\xff" * 9, frame(0, 1, b"not json"), frame(0, 1, b'{"no": 1}'), frame(0, 1, b'{"ev": "exit", "code": "x"}'), frame(0, 1, b"[]"), frame(0, 1, b'{"ev": "started"}')],
+    ids=["end", "length", "no-json", "no-event", "no-code", "no-object", "no-pid"],
+)
+def test_a_launcher_that_breaks_off_or_lies_loses_its_processes(pair: tuple[socket.socket, socket.socket], broken: bytes) -> None:
+    """Whatever comes instead of an event: every process ends as lost, and nobody waits for ever."""
+    client = greeted(pair)
+    process = client.run(REQUEST, Collect())
+    pair[1].sendall(broken)
+    pair[1].shutdown(socket.SHUT_RDWR)
+    ended = process.wait(5.0)
+    assert ended is not None
+    assert ended.lost
+    assert client.lost.wait(5.0)
+    late = client.run(REQUEST, Collect()).wait(5.0)
+    assert late is not None
+    assert late.lost
+    client.close()
+
+
+def test_frames_for_nobody_are_passed_over(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Output of a process that has ended harms nobody."""
+    client = greeted(pair)
+    sink = Collect()
+    process = client.run(REQUEST, sink)
+    pair[1].sendall(frame(1, 99, b"x") + frame(9, 1, b'{"ev": "other"}') + frame(1, 1, b"y") + frame(0, 1, b'{"ev": "exit", "code": 0}'))
+    assert process.wait(5.0) is not None
+    assert sink.out == b"y"
+    client.close()
