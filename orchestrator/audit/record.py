@@ -54,7 +54,7 @@ def verify(lines: Iterable[bytes]) -> Head | Damage:
 def _problem(line: bytes, head: Head) -> str | None:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "not a JSON document"
     if not isinstance(event, dict):
         return "not a JSON object"

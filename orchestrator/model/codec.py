@@ -28,7 +28,8 @@ def to_plain(value: object) -> Any:
 def canonical_json(value: object) -> bytes:
     """The one byte string that stands for ``value``."""
     text = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "surrogateescape")
+    # A byte of a file name that is no UTF-8 becomes a JSON escape, "\\udce9": still JSON, and the same byte when it is read back.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def digest(value: object) -> str:

@@ -3,6 +3,8 @@
 Standard library only; started by test_containment with the workspace as the current folder.
 """
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 import ctypes
 import errno
 import fcntl
@@ -25,7 +27,7 @@ def probe(function):
         RESULTS[function.__name__] = f"ESCAPED: {said}" if said else "held"
     except OSError as problem:
         RESULTS[function.__name__] = f"held: {errno.errorcode.get(problem.errno, problem.errno)}"
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 - a probe that is wrong must not end the others
         RESULTS[function.__name__] = f"BROKEN: {problem!r}"
     return function
 
@@ -34,6 +36,11 @@ def call(number, *arguments):
     """The errno of a system call that must fail; 0 when it did not."""
     ctypes.set_errno(0)
     return ctypes.get_errno() if LIBC.syscall(number, *arguments) == -1 else 0
+
+
+def read_text(path):
+    with open(path, errors="replace") as file:
+        return file.read()
 
 
 def opened(path, flags=os.O_RDONLY):
@@ -49,14 +56,14 @@ def not_root():
 
 @probe
 def status_fields():
-    status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
+    status = dict(line.split(":\t", 1) for line in read_text("/proc/self/status").splitlines() if ":\t" in line)
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", **{f"Cap{kind}": "0" * 16 for kind in ("Inh", "Prm", "Eff", "Bnd", "Amb")}}
     return {name: status[name] for name in wanted if status[name] != wanted[name]}
 
 
 @probe
 def environment_of_pid_1():
-    data = open("/proc/1/environ", "rb").read()
+    data = read_text("/proc/1/environ").encode()
     return b"value-of-the-host" in data and data
 
 
@@ -246,14 +253,14 @@ if os.uname().machine == "x86_64":
 
 @probe
 def typing_into_the_terminal():
-    master, slave = os.openpty()
+    _master, slave = os.openpty()
     fcntl.ioctl(slave, 0x5412, b"x")
     return "TIOCSTI"
 
 
 @probe
 def typing_into_the_terminal_with_high_bits():
-    master, slave = os.openpty()
+    _master, slave = os.openpty()
     return call(16, slave, ctypes.c_ulong(0x1_0000_5412), b"x") != errno.EPERM and "TIOCSTI with high bits"
 
 

@@ -1,5 +1,7 @@
 """The command as its users have it: a process of its own, with an environment of its own."""
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 import json
 import os
 import signal

@@ -232,6 +232,22 @@ def test_a_killed_run_is_finished_by_the_broker(local: Aienv, repo: Path) -> Non
     assert json.loads((Path(row["folder"]) / "report.json").read_text())["recovered"] is True
 
 
+def test_a_killed_run_of_a_repository_whose_path_is_no_utf8(local: Aienv, repo: Path) -> None:
+    """The plan of such a run is read back too: the work is harvested, not taken for rubbish."""
+    odd = Path(os.fsdecode(os.fsencode(repo.parent) + b"/latin-\xe9"))
+    repo.rename(odd)
+    process = local.start("--", "sh", "-c", PLAIN, cwd=odd)
+    read_until(process, READY)
+    process.kill()
+    end(process)
+    end_s = time.monotonic() + DEADLINE_S
+    while not branches(odd):
+        assert time.monotonic() < end_s
+        local("ps")
+        time.sleep(0.1)
+    assert git("show", f"{branches(odd)[0]}:work", cwd=odd) == "work\n"
+
+
 def test_nohup_survives_the_closed_terminal(local: Aienv, repo: Path) -> None:
     """Where HUP was ignored from the start it stays ignored."""
     process = local.start(

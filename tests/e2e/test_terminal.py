@@ -1,5 +1,7 @@
 """--tty: the agent has the user's terminal, under a real pseudo-terminal."""
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 import fcntl
 import os
 import pty

@@ -1,5 +1,7 @@
 """Who runs it and on what machine: an ordinary user, and machines that lack something."""
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 import json
 import os
 import shutil

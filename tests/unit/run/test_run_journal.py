@@ -1,5 +1,7 @@
 """The journal: what a reader makes of any file."""
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 import errno
 import json
 import os
@@ -51,9 +53,12 @@ def test_a_line_that_says_nothing_is_passed_over(tmp_path: Path, line: bytes) ->
 
 ENTRIES = st.one_of(
     st.binary(max_size=30),
-    st.fixed_dictionaries({"step": st.sampled_from([*(step.value for step in Step), "other", None, 1]), "state": st.sampled_from(["begin", "end", "closed", "x", None])}).map(
-        lambda entry: json.dumps(entry).encode()
-    ),
+    st.fixed_dictionaries(
+        {
+            "step": st.sampled_from([*(step.value for step in Step), "other", None, 1]),
+            "state": st.sampled_from(["begin", "end", "closed", "x", None]),
+        }
+    ).map(lambda entry: json.dumps(entry).encode()),
 )
 
 

@@ -1,5 +1,7 @@
 """Run ids, folders and locks, output, interrupts, masked files, variables, limits."""
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 import os
 import re
 import select
@@ -62,7 +64,9 @@ def test_create_lock_finish(paths: Paths) -> None:
     folder = folders.run_folder(paths, "a" * 10)
     lock = folders.create(folder)
     assert folders.is_owned(folder)
-    assert folders.owner_of(folder) == os.getpid()
+    owner = folders.owner_of(folder)
+    assert owner is not None
+    assert owner.pid == os.getpid()
     assert folders.acquire(folder) is None
     assert folders.active_ids(paths) == ["a" * 10]
     lock.release()
@@ -98,7 +102,17 @@ def test_the_same_id_twice_is_refused(paths: Paths) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
-    [("aa1", "aa1"), ("aa1x", "aa1x"), ("ab", "ab2"), ("last", "b3"), ("a", UsageError), ("zz", NotFound), ("", NotFound), ("../runs", NotFound), ("%", NotFound)],
+    [
+        ("aa1", "aa1"),
+        ("aa1x", "aa1x"),
+        ("ab", "ab2"),
+        ("last", "b3"),
+        ("a", UsageError),
+        ("zz", NotFound),
+        ("", NotFound),
+        ("../runs", NotFound),
+        ("%", NotFound),
+    ],
 )
 def test_find(paths: Paths, wanted: str, found: str | type[AienvError]) -> None:
     """By id, by its beginning, or the last one; several or none is an error with a way out."""
@@ -264,9 +278,20 @@ def test_a_closed_folder_is_an_error_or_passed_over(tmp_path: Path) -> None:
 
 def test_variables_inside() -> None:
     """Ours win over the image's, the task's over ours; what steers loaders and programs of ours never comes from an image."""
-    image = ImagePlan("i", "sha256:1", (("PATH", "/app/bin"), ("LD_PRELOAD", "/x.so"), ("HOME", "/root"), ("GIT_DIR", "/x"), ("DOCKER_HOST", "tcp://x"), ("APP", "1")))
+    image = ImagePlan(
+        "i",
+        "sha256:1",
+        (("PATH", "/app/bin"), ("LD_PRELOAD", "/x.so"), ("HOME", "/root"), ("GIT_DIR", "/x"), ("DOCKER_HOST", "tcp://x"), ("APP", "1")),
+    )
     env = dict(agent_environment(replace(PLAN, image=image), "run1"))
-    assert (env["PATH"], env["HOME"], env["APP"], env["MINE"], env["AIENV_RUN_ID"], env["AIENV"]) == ("/app/bin", "/home/agent", "1", "1", "run1", "1")
+    assert (env["PATH"], env["HOME"], env["APP"], env["MINE"], env["AIENV_RUN_ID"], env["AIENV"]) == (
+        "/app/bin",
+        "/home/agent",
+        "1",
+        "1",
+        "run1",
+        "1",
+    )
     assert {"LD_PRELOAD", "GIT_DIR", "DOCKER_HOST"} & set(env) == set()
     assert list(agent_environment(PLAN, "r")) == sorted(agent_environment(PLAN, "r"))
 
