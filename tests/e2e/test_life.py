@@ -243,7 +243,7 @@ def test_a_killed_run_of_a_repository_whose_path_is_no_utf8(local: Aienv, repo: 
     end_s = time.monotonic() + DEADLINE_S
     while not branches(odd):
         assert time.monotonic() < end_s
-        local("ps")
+        local("ps", cwd=odd)
         time.sleep(0.1)
     assert git("show", f"{branches(odd)[0]}:work", cwd=odd) == "work\n"
 
