@@ -44,6 +44,7 @@ IMPURE = frozenset(["subprocess", "socket", "docker", "git", "time", "requests",
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "docker": ("backends.docker",),
     "requests": ("backends.docker",),
+    "urllib3": ("backends.docker",),
     "git": ("repos",),
     "yaml": ("config.yamlfile",),
     "click": ("cli",),
@@ -53,7 +54,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
 LAZY: Mapping[str, tuple[str, ...]] = {
     "cli": (PACKAGE, "click"),
     "__main__": (f"{PACKAGE}.cli.main",),
-    "backends.docker": ("docker", "requests"),  # a third of a second that a local run does not need
+    "backends.docker": ("docker", "requests", "urllib3"),  # a third of a second that a local run does not need
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends.local",),
