@@ -15,6 +15,7 @@ import click
 from orchestrator.cli.common import finish_interrupted, here, json_option, paths, print_json
 from orchestrator.errors import UsageError
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 F = TypeVar("F", bound=Callable[..., Any])
 
 # option -> (key of the configuration, help). The order is the one of --help; a flag that repeats becomes a list.
@@ -132,7 +133,7 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
     for warning in prepared.warnings if not quiet else ():
         warn(warning)
     streams = Streams(stdout=2 if as_json else 1, stderr=2, quiet=False, tty=prepared.plan.agent.tty)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _heard)  # the run listens while it lasts; after it one more ^C must not cut its report
     record = execute(prepared, paths(), os.environ, progress, streams, new_run_id(time.time()))
@@ -143,6 +144,8 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
         if not quiet:
             sys.stderr.writelines(f"aienv: {line}\n" for line in summary_lines(record))
             sys.stderr.flush()
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # Python's own end would give them back their deadly meaning
     return exit_code(record)
 
 

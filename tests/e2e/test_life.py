@@ -226,6 +226,9 @@ def test_a_killed_run_is_finished_by_the_broker(local: Aienv, repo: Path) -> Non
         assert time.monotonic() < end_s, row
         time.sleep(0.1)
         row = local.runs()[0]
+    while processes_with(row["id"]):  # the recovery itself, on its way out
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
     assert row["status"] == "interrupted"
     assert git("show", f"{row['branch']}:work", cwd=repo) == "work\n"
     nothing_is_left(local, row["id"])

@@ -100,10 +100,10 @@ def test_ordinary_work(product: Aienv, workshop: Path) -> None:
     assert sum(code == "0" for code in ended.values()) >= len(WORK) - 4
 
 
-def test_five_thousand_new_files_come_out(product: Aienv, repo: Path) -> None:
+def test_five_thousand_new_files_come_out(local: Aienv, repo: Path) -> None:
     """A large result, uncommitted."""
     script = "import os\nfor i in range(5000):\n os.makedirs(f'd{i % 50}', exist_ok=True); open(f'd{i % 50}/{i}', 'w').write(str(i))"
-    report = product.report("--", "python3", "-c", script)
+    report = local.report("--", "python3", "-c", script)
     assert report["status"] == "succeeded"
     assert len(report["result"]["changed_files"]) == 5000
     assert git("show", f"{report['result']['branch']}:d7/4957", cwd=repo) == "4957"

@@ -1,7 +1,5 @@
 """--tty: the agent has the user's terminal, under a real pseudo-terminal."""
 
-# ruff: noqa: E501 - a row of a table stays one line
-
 import fcntl
 import os
 import pty
@@ -90,7 +88,11 @@ def open_screen(screens: list[Screen], aienv: Aienv, repo: Path, *words: str) ->
 
 def test_the_agent_has_the_terminal(product: Aienv, repo: Path, screens: list[Screen]) -> None:
     """Its size, its keys, its ^C, its changes of size; and afterwards the terminal is as it was."""
-    script = "tty; stty size; read -r line; echo got:$line; trap 'echo INTR' INT; echo waiting; sleep 600; trap 'stty size; exit 0' WINCH; echo resize; while :; do sleep 0.1; done"
+    script = (
+        "tty; stty size; read -r line; echo got:$line; trap 'echo INTR; over=1' INT; echo waiting; "
+        'while [ -z "$over" ]; do sleep 0.05; done; '
+        "trap 'stty size; exit 0' WINCH; echo resize; while :; do sleep 0.05; done"
+    )
     screen = open_screen(screens, product, repo, "--tty", "--", "sh", "-c", script)
     assert b"/dev/console" in screen.until(rb"31 97")
     screen.type(b"typed\r")

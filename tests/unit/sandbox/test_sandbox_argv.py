@@ -1,5 +1,7 @@
 """Bubblewrap's options: what is there, what is not, and in which order."""
 
+# ruff: noqa: E501 - a row of a table stays one line
+
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
