@@ -153,6 +153,7 @@ def rm_command(runs: tuple[str, ...], force: bool, as_json: bool) -> None:
     from orchestrator.recovery.remove import remove_run
     from orchestrator.run.folder import find, is_owned
 
+    finish_interrupted(quiet=as_json)
     removed = []
     for name in runs:
         folder = find(paths(), name)

@@ -101,15 +101,14 @@ def _recover(
     paths: Paths, folder: RunFolder, lock: RunLock, environ: Mapping[str, str], progress: Progress, retry: bool
 ) -> RunRecord | None:
     state = read_journal(folder.journal)
-    plan = _plan(folder)
+    plan = _plan(folder, state)
     if plan is None:
-        # Killed before the plan was written: there is nothing but the two folders.
         shutil.rmtree(folder.run, ignore_errors=True)
         shutil.rmtree(folder.work, ignore_errors=True)
         lock.finish(folder)
         return None
     report = _report(folder) if Step.REPORT in state.ended else None
-    if report is not None and report["kept"] and not report["teardown"]["left"] and not (retry and report["error"]):
+    if report is not None and report["kept"] and not report["teardown"]["left"] and not (retry and _unfinished(report)):
         return None  # its workspace waits for its user, or for aienv gc
     context = _context(paths, folder, plan, state, environ, progress)
     context.recorder.event("recovery.start", {"begun": sorted(state.begun), "ended": sorted(state.ended)})
@@ -126,6 +125,11 @@ def _recover(
         result.harvest = from_plain(Harvest, state.facts[Step.RECEIVE]["_harvest"])
         result.delivery = from_plain(Delivery, state.facts[Step.DELIVER]["_delivery"])
     return finish(context, result, lock, recovered=True)
+
+
+def _unfinished(report: dict[str, Any]) -> bool:
+    """Whether the workspace was kept because it holds what was not brought out, and not because the user wished it."""
+    return bool(report["error"]) or not report["result"].get("complete", True)
 
 
 def _finish_teardown(context: Context, report: dict[str, Any], lock: RunLock) -> None:
@@ -154,17 +158,30 @@ def _finish_harvest(context: Context, result: Result) -> None:
 
     def harvest() -> None:
         result.harvest, result.delivery = bring_out(context, None)
-        result.workspace_kept = result.workspace_kept or not result.harvest.complete
 
     attempt(context, result, harvest)
     result.failure = result.failure or failure
 
 
-def _plan(folder: RunFolder) -> Plan | None:
+def _plan(folder: RunFolder, state: JournalState) -> Plan | None:
+    """The run's plan; None when it was killed before there was one, that is, before anything else was.
+
+    Raises:
+        AienvError: there was one, and it cannot be read now: then nothing of the run may be removed.
+    """
     try:
         return from_plain(Plan, json.loads(folder.plan.read_bytes()))
-    except (OSError, ValueError):
-        return None
+    except FileNotFoundError:
+        if not state.begun and not any(folder.work.glob("workspace/*")):
+            return None
+        problem = "it is missing"
+    except (OSError, ValueError) as cause:
+        problem = str(cause)
+    raise AienvError(
+        f"the plan {folder.plan} cannot be read: {problem}",
+        remedy=f"if another version of aienv made it, use that one; the workspace is {folder.work / 'workspace'}",
+        code="plan",
+    )
 
 
 def _context(paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, environ: Mapping[str, str], progress: Progress) -> Context:

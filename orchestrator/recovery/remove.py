@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from orchestrator.backends.protocol import EnvRef
 from orchestrator.backends.select import maker
-from orchestrator.errors import AienvError, HarvestFailed
+from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed
 from orchestrator.harvest.deliver import undeliver
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName
@@ -13,7 +14,9 @@ from orchestrator.recovery.recover import forget
 from orchestrator.repos import mirror as mirrors
 from orchestrator.run import folder as folders
 from orchestrator.run.folder import RunFolder
+from orchestrator.run.journal import read_journal
 from orchestrator.run.listing import read_json
+from orchestrator.run.steps import Step
 from orchestrator.run.teardown import ROLES
 
 
@@ -24,14 +27,17 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
         HarvestFailed: the workspace holds work that is nowhere else, and ``discard`` was not given.
         AienvError: an environment of it could not be removed.
     """
+    lock = folders.acquire(folder)
+    if lock is None and folder.mark.exists():
+        raise EnvironmentFailed(f"run {folder.id} is still being finished", remedy="try again in a moment", code="running")
     report, plan = read_json(folder.report), read_json(folder.plan) or {}
-    unharvested = report is not None and report["kept"] and report["result"]["commit"] is None and report["error"] is not None
-    if unharvested and not discard:
+    if holds_work(folder, report) and not discard:
+        if lock is not None:
+            lock.release()
         raise HarvestFailed(
-            f"the work of run {folder.id} was not harvested; it lies in {report['kept'] if report else folder.work}",
+            f"run {folder.id} holds work that was not harvested, in {folder.work / 'workspace'}",
             remedy=f"aienv gc tries again; aienv rm --force {folder.id} throws it away",
         )
-    lock = folders.acquire(folder)
     try:
         if plan:
             _destroy_environments(paths, folder.id, plan["backend"], environ)
@@ -42,6 +48,15 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
     finally:
         if lock is not None:
             lock.release()
+
+
+def holds_work(folder: RunFolder, report: dict[str, Any] | None) -> bool:
+    """Whether the workspace has something that is nowhere else, as far as we know."""
+    if not any(folder.work.glob("workspace/*")):
+        return False
+    if report is None:
+        return Step.AGENT in read_journal(folder.journal).begun
+    return bool(report["kept"]) and (report["error"] is not None or not report["result"].get("complete", False))
 
 
 def _destroy_environments(paths: Paths, run_id: str, backend: BackendName, environ: Mapping[str, str]) -> None:

@@ -57,6 +57,7 @@ def _result(harvest: Harvest | None, record: RunRecord) -> dict[str, Any]:
         "collected": [to_plain(ref) for ref in harvest.refs],
         "nested": [to_plain(nested) for nested in harvest.nested],
         "artifacts": list(harvest.artifacts),
+        "complete": harvest.complete,
     }
 
 

@@ -17,7 +17,7 @@ from orchestrator.model.plan import Plan
 from orchestrator.model.record import Delivery, Harvest
 from orchestrator.run.commands import harvest_request
 from orchestrator.run.context import Context, Workspace
-from orchestrator.run.masked import masked_now
+from orchestrator.run.masked import still_hidden
 from orchestrator.run.output import TailSink
 from orchestrator.run.steps import Step
 from orchestrator.sandbox.argv import OBJECTS, OUTBOX
@@ -124,7 +124,7 @@ def _request(context: Context, environment: Environment) -> HarvestRequest:
         run_id=context.folder.id,
         task=plan.task,
         time=context.harvest_time or 0,
-        masked=(*workspace.masks, *masked_now(context.folder.workspace(plan.repo.name), workspace.masked, skip_closed=True)),
+        masked=still_hidden(context.folder.workspace(plan.repo.name), workspace.masks, workspace.masked),
         artifacts=plan.artifacts,
         known_refs=workspace.refs,
         shallow=workspace.shallow,

@@ -98,7 +98,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
 
 def finish(context: Context, result: Result, lock: folders.RunLock, recovered: bool) -> RunRecord:
     """Tear down, seal, report: the end of every run, recovered or not."""
-    if result.started_agent and result.harvest is None:
+    if result.started_agent and (result.harvest is None or not result.harvest.complete):
         result.workspace_kept = True  # whatever went wrong: what was not brought out is not removed
     keep = result.workspace_kept or context.plan.keep
     context.folder.reserve.unlink(missing_ok=True)
@@ -205,7 +205,6 @@ def _bring_out(context: Context, result: Result) -> None:
         quiesce(context, result)
     try:
         result.harvest, result.delivery = bring_out(context, context.environment)
-        result.workspace_kept = result.workspace_kept or not result.harvest.complete
     except HarvestFailed:
         result.workspace_kept = True
         raise

@@ -5,6 +5,7 @@ the workspace. So the next command's masks are made from what the files are, not
 """
 
 import os
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -27,6 +28,30 @@ def masked_now(workspace: Path, known: Collection[Identity], skip_closed: bool =
         EnvironmentFailed: a folder cannot be read, so a masked file in it could not be hidden.
     """
     return tuple(sorted(_find(str(workspace), frozenset(known), skip_closed))) if known else ()
+
+
+def still_hidden(workspace: Path, masks: Collection[str], known: Collection[Identity]) -> tuple[str, ...]:
+    """The paths that a harvest must not read as the agent's: the masked files, and their old places where nothing is now.
+
+    What else stands at an old place the agent made itself, after it had moved the folder away.
+    """
+    gone = [path for path in masks if not _exists(workspace, path)]
+    return tuple(sorted({*gone, *masked_now(workspace, known, skip_closed=True)}))
+
+
+def _exists(workspace: Path, path: str) -> bool:
+    """Whether git would see something at ``path``: behind a link there is nothing of the workspace."""
+    place = workspace
+    names = path.split("/")
+    for number, name in enumerate(names, start=1):
+        place = place / name
+        try:
+            facts = os.lstat(place)
+        except OSError:
+            return False
+        if stat.S_ISLNK(facts.st_mode) and number < len(names):
+            return False
+    return True
 
 
 def _find(workspace: str, known: frozenset[Identity], skip_closed: bool) -> Iterator[str]:
