@@ -43,6 +43,12 @@ NOT_SEEN = "bind source path does not exist"
 Progress = Callable[[str], None]
 
 
+def warm() -> None:
+    """Load the SDK: a good part of a run's start, which another thread can do while git works."""
+    with contextlib.suppress(ImportError):
+        import docker  # noqa: F401
+
+
 class EngineRefused(EnvironmentFailed):
     """The engine answered, with an error. ``status`` is its HTTP status."""
 

@@ -97,7 +97,8 @@ def _let_go() -> None:
     """What cannot be written any more, because the terminal or the reader is gone, must not change the exit code."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
-            stream.flush()
+            if stream is not None:  # closed before we were started
+                stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 

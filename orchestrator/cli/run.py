@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -16,6 +17,8 @@ from orchestrator.cli.common import finish_interrupted, here, json_option, paths
 from orchestrator.errors import UsageError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEFAULT_SOCKET = "/var/run/docker.sock"
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # option -> (key of the configuration, help). The order is the one of --help; a flag that repeats becomes a list.
@@ -105,6 +108,14 @@ Exit codes: 0 done, 1 the agent or a check failed, 2 usage, 3 environment, 4 pol
 """
 
 
+def _warm_up(backend: str | None) -> None:
+    """Load Docker's library side by side with the first git commands, where an engine is likely to be used."""
+    if backend == "docker" or (backend in (None, "auto") and ("DOCKER_HOST" in os.environ or os.path.exists(DEFAULT_SOCKET))):
+        from orchestrator.backends.docker import warm
+
+        threading.Thread(target=warm, name="warm-up", daemon=True).start()
+
+
 @click.command(cls=TaskCommand, epilog=_RUN_EPILOG, options_metavar="[OPTIONS]")
 @click.argument("task", required=False, metavar="[TASK] [-- COMMAND...]")
 @task_options
@@ -128,6 +139,7 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
     asked = Asked(task, ctx.meta.get("aienv.command", ()), _flags(options), here())
     if options["key_tty"]:
         require_terminal()
+    _warm_up(options["key_backend"])
     finish_interrupted(quiet)
     prepared = prepare(asked, paths(), os.environ, progress)
     for warning in prepared.warnings if not quiet else ():

@@ -7,7 +7,6 @@ from typing import Literal, NoReturn
 from orchestrator.config.node import KIND_NAMES, Node, display, shown
 from orchestrator.config.schema import GROUPS, KEYS, Key, expand
 from orchestrator.config.values import BadValue, nearest
-from orchestrator.config.yamlfile import parse_yaml
 from orchestrator.errors import ConfigError
 
 Form = Literal["task", "config", "policy"]
@@ -39,6 +38,8 @@ def read_document(data: bytes, source: str, form: Form) -> Document:
     Raises:
         ConfigError: with file, line, key and, where there is one, the nearest valid choice.
     """
+    from orchestrator.config.yamlfile import parse_yaml  # a start without any file does not need the library
+
     root = parse_yaml(data, source)
     if root.kind not in ("map", "nothing"):
         _refuse(source, root.line, "", BadValue(f"expected a map of settings, found {KIND_NAMES[root.kind]}"))

@@ -24,7 +24,7 @@ _OID = {"sha1": re.compile(r"[0-9a-f]{40}"), "sha256": re.compile(r"[0-9a-f]{64}
 _PART = r"(?:[A-Za-z0-9_%-](?:[A-Za-z0-9_%-]|\.(?=[A-Za-z0-9_%-]))*)"
 _REST = rf"{_PART}(?:/{_PART})*"
 # Every ref that the harvest program may write, below refs/aienv-out/.
-REF_NAMES = re.compile(
+REF_NAMES = (
     rf"head|worktree|index|ignored|raw|lfs|conflict/[123]|stash/[0-9]{{1,6}}|heads/{_REST}|tags/{_REST}|other/{_REST}|lost/(?:[0-9]{{1,6}}|bunch-[0-9]{{1,6}}|objects)"
 )
 _BUNDLE_NAME = re.compile(r"nested/[0-9]{4}\.bundle")
@@ -168,7 +168,7 @@ def is_ref_name(name: str) -> bool:
     """Whether the harvest program may write ``refs/aienv-out/<name>``."""
     return (
         len(name) <= 1000
-        and REF_NAMES.fullmatch(name) is not None
+        and re.fullmatch(REF_NAMES, name) is not None
         and all(len(part) <= 200 and not part.endswith(".lock") for part in name.split("/"))
     )
 

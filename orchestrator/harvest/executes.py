@@ -4,6 +4,7 @@ A file that is named here is not refused. It is pointed out, because merging it 
 """
 
 import re
+from functools import cache
 
 # One part of the path is enough.
 ANY_PART: tuple[str, ...] = (
@@ -84,13 +85,11 @@ EXECUTABLE_MODE = "100755"
 GITLINK_MODE = "160000"
 
 
+@cache  # compiled when the first result is judged: a start-up pays nothing for it
 def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(
         "|".join("".join({"*": ".*"}.get(char, re.escape(char)) for char in glob) for glob in globs), re.IGNORECASE | re.DOTALL
     )
-
-
-_ANY_PART, _FILE_NAMES = _pattern(ANY_PART), _pattern(FILE_NAMES)
 
 
 def host_executes(status: str, path: str, old_mode: str, new_mode: str) -> bool:
@@ -101,4 +100,4 @@ def host_executes(status: str, path: str, old_mode: str, new_mode: str) -> bool:
     if status != "D" and new_mode in (EXECUTABLE_MODE, GITLINK_MODE) and new_mode != old_mode:
         return True
     parts = path.split("/")
-    return any(_ANY_PART.fullmatch(part) for part in parts) or _FILE_NAMES.fullmatch(parts[-1]) is not None
+    return any(_pattern(ANY_PART).fullmatch(part) for part in parts) or _pattern(FILE_NAMES).fullmatch(parts[-1]) is not None

@@ -56,6 +56,7 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "__main__": (f"{PACKAGE}.cli.main",),
     "backends.docker": ("docker", "requests", "urllib3"),  # a third of a second that a local run does not need
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
+    "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends.local",),
 }
