@@ -253,6 +253,8 @@ def _push(context: Context, result: Result) -> None:
 def _record(context: Context, result: Result, status: Status, audit: AuditFacts, recovered: bool) -> RunRecord:
     plan, failure = context.plan, result.failure
     keep = result.workspace_kept or plan.keep
+    if keep:
+        context.notes.append("the kept workspace is as the agent left it, git settings included: run no git in it outside of a sandbox")
     return RunRecord(
         id=context.folder.id,
         task=plan.task,

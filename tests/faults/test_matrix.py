@@ -111,7 +111,10 @@ def run_cell(
     home = tmp_path / "home"
     kill, writes = commands[cell.victim], WRITES if "local" in options else IN_ANY_IMAGE
     if cell.when == "running":
-        agent, kill = f"{writes}; touch ready; sleep {3 if cell.victim == 'engine' else 30}", f"until [ -e $AIENV_WORKSPACE/ready ]; do sleep 0.05; done; {kill}"
+        agent, kill = (
+            f"{writes}; touch ready; sleep {3 if cell.victim == 'engine' else 30}",
+            f"until [ -e $AIENV_WORKSPACE/ready ]; do sleep 0.05; done; {kill}",
+        )
     else:
         agent = writes
     fault = {"AIENV_FAULT": cell.point, "AIENV_FAULT_COMMAND": kill}
