@@ -89,7 +89,8 @@ def ensure(
 ) -> Path:
     """The tree to mount at ``/opt/aienv``; made when it is missing (seconds), else found (under a millisecond).
 
-    ``programs`` are the files of ``lib/aienv`` (default: this package's launcher and harvest). ``rebuild`` fetches the packages anew.
+    ``programs`` are the files of ``lib/aienv`` by their paths in it (default: this package's launcher and harvest). ``rebuild`` fetches
+    the packages anew.
 
     Raises:
         EnvironmentFailed: the packages cannot be had, or what came out of them does not run.
@@ -197,11 +198,12 @@ def _share(base: Path, target: Path) -> None:
 
 def _add_programs(tree: Path, programs: Mapping[str, bytes]) -> None:
     folder = tree / "lib" / "aienv"
-    folder.mkdir()
-    folder.chmod(0o755)
     for name, data in programs.items():
-        (folder / name).write_bytes(data)
-        (folder / name).chmod(0o444)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    _compile(tree, folder)
+    _settle_modes(folder)
 
 
 # --- the base tree ---------------------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def build(target: Path, progress: Progress) -> None:
             raise EnvironmentFailed(f"the toolbox cannot be made from these packages: {problem}", code="toolbox-missing") from problem
         names = [package.name.removesuffix(".deb").replace("%3a", ":") for package in found]
         (target / "manifest.json").write_text(json.dumps({"machine": platform.machine(), "packages": names}, indent=1) + "\n")
-    _compile(target, python)
+    _compile(target, target / "lib" / python)
     _settle_modes(target)
     _smoke(target)
     progress(f"toolbox: ready, {_size_mib(target)} MiB")
@@ -472,8 +474,8 @@ def _closure(target: Path, libraries: Mapping[str, Path]) -> list[str]:
     return wanted
 
 
-def _compile(tree: Path, python: str) -> None:
-    """Byte code next to the sources: inside, the tree is read-only, and compiling at each start would cost seconds."""
+def _compile(tree: Path, folder: Path) -> None:
+    """Byte code next to the sources in ``folder``: inside, the tree is read-only, and compiling at each start would cost seconds."""
     # Unchecked: the files of a tree never change, and their times do not survive every copy.
     _run_inside(
         tree,
@@ -488,7 +490,7 @@ def _compile(tree: Path, python: str) -> None:
             str(tree),
             "-p",
             INSIDE,
-            str(tree / "lib" / python),
+            str(folder),
         ],
     )
 

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.images import elf, toolbox
 
-PROGRAMS = {"launcher.py": b"print('launcher')\n", "harvest.py": b"print('harvest')\n"}
+PROGRAMS = {"launcher.py": b"print('launcher')\n", "harvest/__main__.py": b"print('harvest')\n"}
 
 
 def quiet(line: str) -> None:
@@ -82,6 +82,7 @@ def test_every_program_is_whole(cache: Path) -> None:
     assert seen > 20
     assert {"python3", "git", "bwrap"} <= {path.name for path in (tree / "bin").iterdir()}
     assert list(tree.glob("lib/python3*/__pycache__/socket.*.pyc"))
+    assert list(tree.glob("lib/aienv/harvest/__pycache__/__main__.*.pyc"))
 
 
 def test_two_builders(tmp_path: Path, cache: Path) -> None:
