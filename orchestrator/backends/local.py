@@ -142,7 +142,7 @@ def _config(request: EnvironmentRequest, descriptor: int) -> LauncherConfig:
         "workspace": str(folders.workspace),
         "outbox": str(folders.outbox),
         "empty": str(folders.control / EMPTY_FILE),
-        "harvest": str(_PACKAGE / "harvest" / "inside.py"),
+        "harvest": str(_PACKAGE / "harvest" / "inside"),
         **{f"objects/{name}": str(path) for name, path in folders.objects},
         **{f"visible/{index}": path for index, path in enumerate((*visible, *request.expose))},
     }

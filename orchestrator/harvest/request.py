@@ -6,8 +6,8 @@ from pathlib import Path
 
 MIB = 1024 * 1024
 
-# Copied or mounted to where the environment can read it, then started as ``python3 -I -S PROGRAM CONFIG``.
-PROGRAM = Path(__file__).with_name("inside.py")
+# A folder: copied or mounted to where the environment can read it, then started as ``python3 -I -S PROGRAM CONFIG``.
+PROGRAM = Path(__file__).with_name("inside")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ loader, which every program names (``/opt/aienv/ld.so``), and in that loader and
 (library folders, cache, preload list, converters) are replaced by paths in the tree. No variable has to be set.
 
     bin/{python3,git,bwrap,git-lfs}    ld.so    lib/*.so*    lib/python3.N/    git/ (git's own programs)
-    lib/aienv/{launcher.py,harvest.py}    templates/ (empty)    manifest.json
+    lib/aienv/{launcher.py,harvest/}    templates/ (empty)    manifest.json
 
 Made from Debian packages without root (``apt-get download``, ``dpkg-deb -x``), or by an engine from ``images/toolbox/Dockerfile``
 where there is no apt. The big part, the base tree, is made once; a tree with another launcher shares its files by hard links.
@@ -38,7 +38,6 @@ from orchestrator.images import elf
 INSIDE = "/opt/aienv"
 LOADER = f"{INSIDE}/ld.so"
 _PACKAGE = Path(__file__).resolve().parent.parent
-_PROGRAMS = {"launcher.py": "launcher/main.py", "harvest.py": "harvest/inside.py"}
 _COMMAND_S = 300.0
 _SMOKE_S = 30.0
 _UNUSED_S = 14 * 86400.0  # trees that no run has asked for since; a run may hold one for as long as it lasts
@@ -115,7 +114,8 @@ def ensure(
 
 def own_programs() -> dict[str, bytes]:
     """The launcher and the harvest program of this package."""
-    return {name: (_PACKAGE / path).read_bytes() for name, path in _PROGRAMS.items()}
+    harvest = {f"harvest/{path.name}": path.read_bytes() for path in sorted((_PACKAGE / "harvest" / "inside").glob("*.py"))}
+    return {"launcher.py": (_PACKAGE / "launcher" / "main.py").read_bytes(), **harvest}
 
 
 def machine() -> Machine:

@@ -51,7 +51,7 @@ def container_config(workspace: str, object_names: tuple[str, ...]) -> LauncherC
         "workspace": workspace,
         "outbox": "/run/aienv/outbox",
         "empty": f"{CONTROL_INSIDE}/{EMPTY_FILE}",
-        "harvest": f"{TOOLBOX}/lib/aienv/harvest.py",
+        "harvest": f"{TOOLBOX}/lib/aienv/harvest",
         **{f"objects/{name}": f"/run/aienv/objects/{name}" for name in object_names},
     }
     return LauncherConfig(

@@ -17,7 +17,7 @@ from orchestrator.run.masked import masked_now
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
-from orchestrator.sandbox.argv import Confinement, sandbox_arguments
+from orchestrator.sandbox.argv import HARVEST_PROGRAM, Confinement, sandbox_arguments
 from orchestrator.sandbox.seccomp import build_filter
 
 TMPFS_BYTES = 512 << 20
@@ -66,7 +66,7 @@ def harvest_request(context: Context, environment: Environment, config: bytes) -
         inputs=((inside, config),),
     )
     arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
-    argv = (facts.python, "-I", "-S", "/run/aienv/harvest.py", inside)
+    argv = (facts.python, "-I", "-S", HARVEST_PROGRAM, inside)
     return RunRequest(arguments.options, arguments.data, argv, stdin=False, tty=None, rlimits={})
 
 

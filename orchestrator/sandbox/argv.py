@@ -11,7 +11,7 @@ from typing import Literal
 HOME = "/home/agent"
 OBJECTS = "/run/aienv/objects"
 OUTBOX = "/run/aienv/outbox"
-HARVEST_PROGRAM = "/run/aienv/harvest.py"
+HARVEST_PROGRAM = "/run/aienv/harvest"  # a folder, started as a whole
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # What a program needs from /etc on a host; never the whole folder, which holds the host's names and keys.

@@ -181,7 +181,7 @@ class Place:
         self.outbox.mkdir()
         os.chown(self.outbox, AGENT_UID, AGENT_UID)
         (self.root / "config.json").write_bytes(config_bytes(request or self.request()))
-        shutil.copy(PROGRAM, self.root / "harvest.py")
+        shutil.copytree(PROGRAM, self.root / "harvest", dirs_exist_ok=True)
         argv = self._bwrap(
             "--ro-bind",
             str(self.work),
@@ -190,8 +190,8 @@ class Place:
             str(self.outbox),
             OUTBOX,
             "--ro-bind",
-            str(self.root / "harvest.py"),
-            "/run/aienv/harvest.py",
+            str(self.root / "harvest"),
+            "/run/aienv/harvest",
             "--ro-bind",
             str(self.root / "config.json"),
             "/run/aienv/config.json",
@@ -199,7 +199,7 @@ class Place:
             "PATH",
             "/usr/bin:/bin",
             "--",
-            *harvest_command(PYTHON, "/run/aienv/harvest.py", "/run/aienv/config.json"),
+            *harvest_command(PYTHON, "/run/aienv/harvest", "/run/aienv/config.json"),
         )
         started = time.monotonic()
         done = self._run(argv, 120)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import EnvironmentFailed
+from orchestrator.harvest.request import PROGRAM
 from orchestrator.images import elf, toolbox
 
 PROGRAMS = {"launcher.py": b"print('launcher')\n", "harvest/__main__.py": b"print('harvest')\n"}
@@ -83,6 +84,15 @@ def test_every_program_is_whole(cache: Path) -> None:
     assert {"python3", "git", "bwrap"} <= {path.name for path in (tree / "bin").iterdir()}
     assert list(tree.glob("lib/python3*/__pycache__/socket.*.pyc"))
     assert list(tree.glob("lib/aienv/harvest/__pycache__/__main__.*.pyc"))
+
+
+def test_own_programs() -> None:
+    """The launcher, and the harvest program as a folder with all its modules; so each of them is part of the tree's key."""
+    programs = toolbox.own_programs()
+    modules = {f"harvest/{path.name}": path.read_bytes() for path in PROGRAM.rglob("*.py")}
+    assert "harvest/__main__.py" in modules
+    assert modules.items() < programs.items()
+    assert set(programs) - set(modules) == {"launcher.py"}
 
 
 def test_two_builders(tmp_path: Path, cache: Path) -> None:

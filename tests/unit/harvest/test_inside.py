@@ -5,6 +5,7 @@ import os
 import re
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.harvest import inside
 from orchestrator.harvest.check import is_ref_name
 from orchestrator.harvest.deliver import free_name
+from orchestrator.harvest.inside.artifacts import matches
+from orchestrator.harvest.inside.config import config_from
+from orchestrator.harvest.inside.conversion import restores
+from orchestrator.harvest.inside.gitfolder import read_git_folder
+from orchestrator.harvest.inside.index import Entry, build_index, parse_index, same_stamp
+from orchestrator.harvest.inside.objects import pack_names, parse_tree
+from orchestrator.harvest.inside.words import Trouble, group_of, holdable, safe_ref, show, unique
 from orchestrator.harvest.request import PROGRAM, HarvestRequest, config_bytes
 
 ENV = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
@@ -27,7 +34,11 @@ def git(folder: Path, *args: str) -> bytes:
 
 def test_program_needs_only_the_standard_library() -> None:
     """It is copied to places where nothing of ours is, and where ssl and sqlite may be missing."""
-    imports = set(re.findall(r"^\s*(?:import|from) ([a-z_]+)", PROGRAM.read_text(), re.MULTILINE))
+    modules = {path.stem: path.read_text() for path in PROGRAM.glob("*.py")}
+    names = {name for text in modules.values() for name in re.findall(r"^\s*(?:import|from) ([a-z_.]+)", text, re.MULTILINE)}
+    own = {name for name in names if name.startswith("orchestrator")}
+    assert own <= {f"orchestrator.harvest.inside.{module}" for module in modules}
+    imports = {name.partition(".")[0] for name in names - own}
     assert imports <= {
         "collections",
         "fnmatch",
@@ -42,9 +53,19 @@ def test_program_needs_only_the_standard_library() -> None:
         "sys",
         "tarfile",
         "time",
+        "types",
         "typing",
         "zlib",
     }
+    assert len(modules) > 10
+    assert {"json", "subprocess"} <= imports
+
+
+def test_no_module_hides_one_of_the_standard_library() -> None:
+    """Python puts the folder that it starts first on its path, and imports something before the program can take it off."""
+    names = {path.stem for path in PROGRAM.glob("*.py")} - {"__init__", "__main__"}
+    assert "words" in names
+    assert names & sys.stdlib_module_names == set()
 
 
 def test_request_and_program_agree() -> None:
@@ -61,7 +82,7 @@ def test_request_and_program_agree() -> None:
         known_refs=(("refs/heads/\udcfe", "b" * 40),),
         author=("A <x>\n", ""),
     )
-    config = inside.config_from(config_bytes(request))
+    config = config_from(config_bytes(request))
     assert (config.masked, config.known_refs, config.author) == ((b"a\xff",), {b"refs/heads/\xfe": "b" * 40}, ("A x", "aienv"))
     assert config.limits.files == request.limits.files
 
@@ -86,15 +107,15 @@ def test_request_and_program_agree() -> None:
 )
 def test_safe_ref(raw: bytes, safe: str) -> None:
     """Known names and their safe forms."""
-    assert inside.safe_ref(raw) == safe
+    assert safe_ref(raw) == safe
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300))
 def test_every_safe_ref_passes_the_host(raw: bytes) -> None:
     """Whatever the agent calls a ref, the host's grammar takes its safe form."""
-    assert is_ref_name(inside.group_of(b"refs/heads/" + raw)) or not raw.strip(b"/")
-    assert is_ref_name("other/" + inside.safe_ref(raw))
+    assert is_ref_name(group_of(b"refs/heads/" + raw)) or not raw.strip(b"/")
+    assert is_ref_name("other/" + safe_ref(raw))
 
 
 @settings(max_examples=100, deadline=None)
@@ -103,7 +124,7 @@ def test_unique_names_never_collide(wishes: list[str]) -> None:
     """Of the names given out none equals another or lies below one."""
     taken: set[str] = set()
     folders: set[str] = set()
-    given_out = [inside.unique("heads/" + inside.safe_ref(wish.encode()), taken, folders) for wish in wishes]
+    given_out = [unique("heads/" + safe_ref(wish.encode()), taken, folders) for wish in wishes]
     assert len(set(given_out)) == len(wishes)
     assert not any(one != other and other.startswith(one + "/") for one in given_out for other in given_out)
 
@@ -112,7 +133,7 @@ def test_unique_names_never_collide(wishes: list[str]) -> None:
 @given(st.binary(max_size=60))
 def test_shown_names_are_printable_and_differ(raw: bytes) -> None:
     """The shown form is one printable line, and gives the bytes back."""
-    text = inside.show(raw)
+    text = show(raw)
     assert text.isprintable()
     back = re.sub(
         r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(\\))",
@@ -156,7 +177,7 @@ def test_shown_names_are_printable_and_differ(raw: bytes) -> None:
 )
 def test_holdable(path: bytes, fine: bool) -> None:
     """Names that git's own check would refuse are kept out of trees; their neighbours are not."""
-    assert inside.holdable(path) is fine
+    assert holdable(path) is fine
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
@@ -170,7 +191,7 @@ def test_index_as_git_writes_it(tmp_path: Path, version: int) -> None:
     git(tmp_path, "add", "-N", "planned")
     git(tmp_path, "update-index", "--skip-worktree", "a")
     git(tmp_path, "update-index", "--index-version", str(version))
-    entries = inside.parse_index((tmp_path / ".git/index").read_bytes(), 20)
+    entries = parse_index((tmp_path / ".git/index").read_bytes(), 20)
     listed = git(tmp_path, "ls-files", "-s", "-z").decode().split("\0")[:-1]
     assert [f"{entry.mode:o} {entry.oid} {entry.stage}\t{entry.path.decode()}" for entry in entries] == listed
     assert {entry.path.decode(): (entry.absent_ok, entry.planned) for entry in entries if entry.absent_ok or entry.planned} == {
@@ -184,9 +205,9 @@ def test_index_as_we_write_it(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     oid = git(tmp_path, "hash-object", "-w", "--stdin").decode().strip()
     entries = {b"x" * length: (0o100644, oid) for length in [*range(1, 20), 4095]}
-    (tmp_path / ".git/index").write_bytes(inside.build_index(entries, 20))
+    (tmp_path / ".git/index").write_bytes(build_index(entries, 20))
     assert git(tmp_path, "ls-files", "-s", "-z").count(b"\0") == len(entries)
-    assert [entry.path for entry in inside.parse_index((tmp_path / ".git/index").read_bytes(), 20)] == sorted(entries)
+    assert [entry.path for entry in parse_index((tmp_path / ".git/index").read_bytes(), 20)] == sorted(entries)
 
 
 def test_young_files_are_looked_at(tmp_path: Path) -> None:
@@ -195,11 +216,11 @@ def test_young_files_are_looked_at(tmp_path: Path) -> None:
     file.write_text("x")
     facts = file.stat()
     stamp = (*divmod(facts.st_ctime_ns, 10**9), *divmod(facts.st_mtime_ns, 10**9), facts.st_ino, facts.st_size)
-    entry = inside.Entry(b"f", 0o100644, "0" * 40, 0, False, False, stamp)
-    assert inside.same_stamp(entry, facts, time.time_ns() + 10**9)
-    assert not inside.same_stamp(entry, facts, facts.st_mtime_ns)
-    assert not inside.same_stamp(entry._replace(mode=0o100755), facts, time.time_ns() + 10**9)
-    assert not inside.same_stamp(entry._replace(stamp=None), facts, time.time_ns() + 10**9)
+    entry = Entry(b"f", 0o100644, "0" * 40, 0, False, False, stamp)
+    assert same_stamp(entry, facts, time.time_ns() + 10**9)
+    assert not same_stamp(entry, facts, facts.st_mtime_ns)
+    assert not same_stamp(entry._replace(mode=0o100755), facts, time.time_ns() + 10**9)
+    assert not same_stamp(entry._replace(stamp=None), facts, time.time_ns() + 10**9)
 
 
 @settings(max_examples=200, deadline=None)
@@ -210,8 +231,8 @@ def test_any_bytes_as_index(body: bytes, version: int, count: int, sealed: bool)
     if sealed:
         data += hashlib.sha1(data).digest()
     try:
-        entries = inside.parse_index(data, 20)
-    except inside.Trouble:
+        entries = parse_index(data, 20)
+    except Trouble:
         return
     assert len(entries) <= 5
 
@@ -221,13 +242,13 @@ def test_any_bytes_as_index(body: bytes, version: int, count: int, sealed: bool)
 def test_any_bytes_as_tree_and_pack_index(data: bytes) -> None:
     """Trees and pack indexes of the agent's are untrusted too."""
     parsers: tuple[Callable[[], Sequence[object]], ...] = (
-        lambda: list(inside.parse_tree(data, 20)),
-        lambda: list(inside._pack_names(data, 20)),
+        lambda: list(parse_tree(data, 20)),
+        lambda: list(pack_names(data, 20)),
     )
     for parse in parsers:
         try:
             found = parse()
-        except inside.Trouble:
+        except Trouble:
             continue
         assert len(found) <= len(data)
 
@@ -247,7 +268,7 @@ def test_git_folder_full_of_nonsense(tmp_path: Path) -> None:
     (folder / "logs/refs/stash").write_text(f"{'0' * 40} {'e' * 40} a <a> 1 +0\tone\n{'e' * 40} {'f' * 40} a <a> 1 +0\ttwo\nnonsense\n")
     (folder / "objects/info/alternates").write_text("/nowhere\n../objects\n#x\n")
     said: list[str] = []
-    found = inside.read_git_folder(os.fsencode(folder), said.append)
+    found = read_git_folder(os.fsencode(folder), said.append)
     assert (found.head_name, found.head) == (b"refs/heads/main", "a" * 40)
     assert found.refs == {
         b"refs/heads/main": "a" * 40,
@@ -288,7 +309,7 @@ def test_artifact_patterns(tmp_path: Path, pattern: str, found: list[str]) -> No
         (tmp_path / path).write_text("x")
     (tmp_path / "l").symlink_to("d")
     (tmp_path / "link").symlink_to("a.txt")
-    assert sorted(set(inside.matches(os.fsencode(tmp_path), pattern.encode()))) == [path.encode() for path in found]
+    assert sorted(set(matches(os.fsencode(tmp_path), pattern.encode()))) == [path.encode() for path in found]
 
 
 @pytest.mark.parametrize(
@@ -305,7 +326,7 @@ def test_artifact_patterns(tmp_path: Path, pattern: str, found: list[str]) -> No
 )
 def test_restores(blob: bytes, disk: bytes, attributes: dict[bytes, bytes], same: bool) -> None:
     """Only a conversion that gives the bytes back counts as undone."""
-    assert inside.restores(blob, disk, attributes) is same
+    assert restores(blob, disk, attributes) is same
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ SOURCES = {
     "workspace": "/w/app",
     "outbox": "/w/outbox",
     "empty": "/w/empty",
-    "harvest": "/h/inside.py",
+    "harvest": "/h/inside",
     "objects/app-1": "/c/app-1/objects",
 }
 

@@ -1,0 +1,152 @@
+"""The index, the list of what is staged: parsed as git wrote it, and built anew for our own repository. Pure."""
+
+import hashlib
+import os
+import stat
+import struct
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from orchestrator.harvest.inside.words import Trouble, show
+
+REGULAR, EXECUTABLE, SYMLINK, GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
+
+INDEX_BYTES = 512 * 1024 * 1024  # of the index of a work tree, or of a pack
+
+
+class Entry(NamedTuple):
+    """One line of an index. ``stamp`` is (ctime s, ns, mtime s, ns, inode, size) as git noted it; None without it."""
+
+    path: bytes
+    mode: int
+    oid: str
+    stage: int
+    absent_ok: bool  # skip-worktree: the file may be absent without being deleted
+    planned: bool  # intent to add: only the name is staged
+    stamp: tuple[int, ...] | None
+
+
+def parse_index(data: bytes, width: int) -> list[Entry]:
+    """Entries of an index of version 2 to 4; ``width`` is the length of an object id in bytes.
+
+    Raises:
+        Trouble: damaged, or split or sparse (then the caller starts from the commit instead).
+    """
+    if len(data) < 12 + width or data[:4] != b"DIRC":
+        raise Trouble("the index is damaged: no header")
+    version, count = struct.unpack_from(">II", data, 4)
+    if version not in (2, 3, 4):
+        raise Trouble(f"the index has the unknown version {version}")
+    digest = (hashlib.sha1 if width == 20 else hashlib.sha256)(data[:-width]).digest()
+    if data[-width:] not in (digest, bytes(width)):
+        raise Trouble("the index is damaged: checksum")
+    entries: list[Entry] = []
+    position, path = 12, b""
+    try:
+        for _ in range(count):
+            entry, position = _parse_entry(data, position, width, version, path)
+            path = entry.path
+            entries.append(entry)
+    except (struct.error, IndexError, ValueError) as problem:
+        raise Trouble("the index is damaged: cut off") from problem
+    _check_extensions(data, position, len(data) - width)
+    return entries
+
+
+def _parse_entry(data: bytes, start: int, width: int, version: int, previous: bytes) -> tuple[Entry, int]:
+    c_s, c_ns, m_s, m_ns, _dev, inode, mode, _uid, _gid, size = struct.unpack_from(">10I", data, start)
+    position = start + 40 + width
+    oid = data[start + 40 : position].hex()
+    (flags,) = struct.unpack_from(">H", data, position)
+    position += 2
+    extended = 0
+    if flags & 0x4000:
+        (extended,) = struct.unpack_from(">H", data, position)
+        position += 2
+    if version == 4:
+        strip, position = _varint(data, position)
+        if strip > len(previous):
+            raise ValueError
+        end = data.index(b"\0", position)
+        path = previous[: len(previous) - strip] + data[position:end]
+        position = end + 1
+    else:
+        end = data.index(b"\0", position)
+        path = data[position:end]
+        position = start + ((end - start + 8) & ~7)
+    if position > len(data) - width:
+        raise ValueError
+    planned = bool(extended & 0x2000)
+    stamp = None if planned else (c_s, c_ns, m_s, m_ns, inode, size)
+    return Entry(path, mode, oid, (flags >> 12) & 3, bool(extended & 0x4000), planned, stamp), position
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    byte = data[position]
+    value = byte & 0x7F
+    while byte & 0x80:
+        position += 1
+        byte = data[position]
+        value = ((value + 1) << 7) | (byte & 0x7F)
+    return value, position + 1
+
+
+def _check_extensions(data: bytes, position: int, end: int) -> None:
+    while position < end:
+        if position + 8 > end:
+            raise Trouble("the index is damaged: extension")
+        name, size = data[position : position + 4], struct.unpack_from(">I", data, position + 4)[0]
+        if not name[:1].isupper() and name != b"sdir":
+            raise Trouble(f"the index is split or unknown ({show(name)})")
+        if name == b"sdir":
+            raise Trouble("the index is sparse")
+        position += 8 + size
+    if position != end:
+        raise Trouble("the index is damaged: extension")
+
+
+def build_index(entries: Mapping[bytes, tuple[int, str]], width: int) -> bytes:
+    """An index of version 2 that holds exactly ``entries``, without any time stamps."""
+    parts = [struct.pack(">4sII", b"DIRC", 2, len(entries))]
+    for path in sorted(entries):
+        mode, oid = entries[path]
+        length = 62 - 20 + width + len(path)
+        parts.append(
+            struct.pack(">10I", 0, 0, 0, 0, 0, 0, mode, 0, 0, 0) + bytes.fromhex(oid) + struct.pack(">H", min(len(path), 0xFFF)) + path
+        )
+        parts.append(bytes(8 - length % 8))
+    data = b"".join(parts)
+    return data + (hashlib.sha1 if width == 20 else hashlib.sha256)(data).digest()
+
+
+def same_stamp(entry: Entry, facts: os.stat_result, index_time_ns: int) -> bool:
+    """Whether git's own stat data says that the file is what the index holds. A file as young as the index may have changed unseen."""
+    if entry.stamp is None:
+        return False
+    c_s, c_ns, m_s, m_ns, inode, size = entry.stamp
+    mask = 0xFFFFFFFF
+    return (
+        (m_s, m_ns) == (facts.st_mtime_ns // 10**9 & mask, facts.st_mtime_ns % 10**9)
+        and (c_s, c_ns) == (facts.st_ctime_ns // 10**9 & mask, facts.st_ctime_ns % 10**9)
+        and inode == facts.st_ino & mask
+        and size == facts.st_size & mask
+        and m_s * 10**9 + m_ns < index_time_ns
+        and mode_of(facts) == entry.mode
+    )
+
+
+def mode_of(facts: os.stat_result) -> int:
+    if stat.S_ISLNK(facts.st_mode):
+        return SYMLINK
+    return EXECUTABLE if facts.st_mode & stat.S_IXUSR else REGULAR
+
+
+def choose(entries: Iterable[Entry]) -> dict[bytes, Entry]:
+    """One entry per path: the merged one, else ours, theirs, the common one."""
+    rank = {0: 0, 2: 1, 3: 2, 1: 3}
+    chosen: dict[bytes, Entry] = {}
+    for entry in entries:
+        held = chosen.get(entry.path)
+        if held is None or rank[entry.stage] < rank[held.stage]:
+            chosen[entry.path] = entry
+    return {path: entry if entry.stage == 0 else entry._replace(stamp=None) for path, entry in chosen.items()}
