@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import AienvError, HarvestFailed, NotFound
+from orchestrator.harvest.obstacles import first_obstacle, parse_changes, parse_modes
 from orchestrator.harvest.receive import PATCH, parse_raw_diff
 from orchestrator.model.record import ChangedFile
 from orchestrator.repos.gitcmd import GitResult, git
@@ -57,9 +58,11 @@ def apply(run_dir: Path, user_repo: Path, *, branch: str | None = None) -> Appli
                 return Applied(())  # it is all there already
             raise _conflict(merged.stderr, branch)
         after = _tree(top, index, "the result conflicts with what is staged", _branch_remedy(branch))
-    changed, _ = parse_raw_diff(_git(top, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after).stdout)
+    raw = _git(top, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after).stdout
+    changed, _ = parse_raw_diff(raw)
     if changed:
-        # Both refuse, before they touch anything, when a file to be changed has unstaged work in it or an untracked one is in the way.
+        _refuse_obstacles(top, raw, before, branch)
+        # Both refuse, before they touch anything, when a file to be changed has unstaged work in it.
         for dry in (("-n",), ()):
             done = _git(top, "read-tree", *dry, "-m", "-u", before, after, check=False)
             if done.code != 0:
@@ -67,11 +70,24 @@ def apply(run_dir: Path, user_repo: Path, *, branch: str | None = None) -> Appli
     return Applied(changed)
 
 
+def _refuse_obstacles(top: Path, raw: bytes, before: str, branch: str | None) -> None:
+    """Nothing that git does not keep may stand where the result goes: git would overwrite what is ignored."""
+    tracked = parse_modes(_git(top, "ls-tree", "-r", "-z", "--full-tree", before).stdout)
+    found = first_obstacle(top, parse_changes(raw), tracked)
+    if found is not None:
+        path, why = found
+        raise _misfit(f"{path.decode('utf-8', 'backslashreplace')!r} {why}", branch)
+
+
 def _conflict(said: str, branch: str | None) -> HarvestFailed:
     lines = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith(("error:", "U ")) or "conflicts" in line]
     shown = _CONTROL.sub(b"?", "; ".join(lines[:5]).encode("utf-8", "replace")).decode("utf-8", "replace") or "git gave no reason"
+    return _misfit(shown, branch)
+
+
+def _misfit(reason: str, branch: str | None) -> HarvestFailed:
     return HarvestFailed(
-        f"the result does not fit your tree, so nothing was changed: {shown}", remedy=_branch_remedy(branch), code="conflict"
+        f"the result does not fit your tree, so nothing was changed: {reason}", remedy=_branch_remedy(branch), code="conflict"
     )
 
 

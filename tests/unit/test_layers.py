@@ -22,7 +22,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "rim",
         ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client", "launcher.main",
-         "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.outbox", "harvest.quarantine", "harvest.receive"),
+         "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
+         "harvest.receive"),
     ),
     (
         "core",
