@@ -115,7 +115,7 @@ def test_the_terminal_of_a_shell(local: Aienv, repo: Path, screens: list[Screen]
     screen.until(rb"is-tty")
     screen.type(b"\x1a")
     screen.until(rb"Stopped")
-    screen.type(b"kill -9 %1; wait; exit 0\r")
+    screen.type(b"disown -a; exit 0\r")
     assert screen.end() == 0, screen.seen
     assert git("show", f"{branches(repo)[0]}:made", cwd=repo) == "x\n"
 
