@@ -154,6 +154,17 @@ def rebuild(mirror: Mirror, *, deadline_s: float = FETCH_DEADLINE_S) -> tuple[st
         return _build(mirror, state, max((len(commit) for commit in refs.values()), default=40), deadline_s)
 
 
+def make_empty(mirror: Mirror, object_format: str, *, deadline_s: float = FETCH_DEADLINE_S) -> None:
+    """Make sure that the mirror is there, without any ref of its source: for ``fetch_exact`` alone. A damaged one is made anew."""
+    source = _source(mirror)
+    mirror.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with locked(mirror.root / f"{mirror.key}.lock", shared=False, deadline_s=deadline_s, doing=f"reading {source.location}"):
+        _remove_leftovers(mirror)
+        if state_of(mirror) is None or not _healthy(mirror):
+            state = State(1, secrets.token_hex(8), time.time(), None, None, "")
+            _build(mirror, state, 64 if object_format == "sha256" else 40, deadline_s, with_refs=False)
+
+
 def fetch_exact(mirror: Mirror, what: str, *, deadline_s: float = FETCH_DEADLINE_S) -> str | None:
     """Fetch one commit id or full ref name that the usual fetch leaves out. The commit, or None when the source has no such thing.
 
@@ -238,13 +249,13 @@ def _fetch(source: Source, git_dir: Path, deadline_s: float, refspecs: tuple[str
     return ()
 
 
-def _build(mirror: Mirror, state: State, width: int, deadline_s: float) -> tuple[str, ...]:
+def _build(mirror: Mirror, state: State, width: int, deadline_s: float, *, with_refs: bool = True) -> tuple[str, ...]:
     """Make the mirror under another name, then put it in place."""
     source = _source(mirror)
     fresh = mirror.root / f"{mirror.key}.git.new-{secrets.token_hex(4)}"
     try:
         initialise(fresh, bare=True, object_format="sha256" if width == 64 else "sha1", shared=os.geteuid() == 0)
-        warnings = _fetch(source, fresh, deadline_s)
+        warnings = _fetch(source, fresh, deadline_s) if with_refs else ()
         _write_state(fresh, state)
         _put_in_place(mirror, fresh)
     except BaseException:

@@ -1,8 +1,9 @@
 """Repositories in the repository. What ``.gitmodules`` says is the repository's wish, judged here row by row.
 
-Preferred source: the user's own copy, when he has the commit. Else the URL, through a mirror of its own and with the user's rights; a local
-path is taken only where it is relative to a repository that itself is a path. A name or a path that leads out of its place is refused.
-A submodule that cannot be had becomes a note: its folder stays empty, as after a clone without submodules.
+Preferred source: the user's own copy of a submodule that he initialised himself, when it has the commit; of it nothing but that commit is
+taken. Else the URL, through a mirror of its own and with the user's rights. A URL that means a folder of this machine is never fetched: the
+repository could name any of the user's others. A name or a path that leads out of its place is refused. A submodule that cannot be had
+becomes a note: its folder stays empty, as after a clone without submodules.
 """
 
 import os
@@ -24,6 +25,7 @@ from orchestrator.repos.source import Source, folder_name, parse_source, relativ
 DEPTH_MAX = 8
 COUNT_MAX = 200
 GITMODULES_MAX_BYTES = 256 * 1024
+OWN_SUFFIX = "-own"  # the key of a mirror that holds single commits of a user's copy, beside the one of all its branches
 _NAME = re.compile(r"[^\x00-\x1f\x7f\\:\"]{1,200}")
 
 
@@ -191,35 +193,77 @@ def unsound(name: str, others: Iterable[str]) -> str | None:
 
 def _find(wish: Wish, context: Context, root: Path) -> tuple[Mirror, LocalRepo | None]:
     """The mirror that has the wished commit, and the user's own copy where it came from there."""
-    own = _own_copy(wish, context.local)
-    source = own.source if own else _source(wish.url, context.source)
+    own = _own_copy(wish, context)
+    if own is not None:
+        return _mirror_of_own(own, wish, root), own
+    source = _source(wish.url, context.source)
+    if source.kind == "path":
+        raise PolicyRefused(
+            f"its URL is a path on this machine, and no copy that you initialised has the commit {wish.commit[:12]}",
+            remedy="fetch it in your own checkout first: git submodule sync && git submodule update --init",
+            code="submodule-path",
+        )
     mirror = Mirror(root, source.key, source)
     if mirrors.state_of(mirror) is None or commit_of(mirror.git_dir, wish.commit) is None:
         mirrors.refresh(mirror)
     if commit_of(mirror.git_dir, wish.commit) is None and mirrors.fetch_exact(mirror, wish.commit) is None:
         raise EnvironmentFailed(f"{source.location} does not have the commit {wish.commit[:12]}", remedy="push it there")
-    return mirror, own
+    return mirror, None
 
 
-def _own_copy(wish: Wish, local: LocalRepo | None) -> LocalRepo | None:
-    """The user's copy of a submodule: absorbed into his git folder (of this worktree, or of all), or with a git folder of its own."""
-    if local is None:
+def _mirror_of_own(own: LocalRepo, wish: Wish, root: Path) -> Mirror:
+    """A mirror of nothing but what was wished for: the other branches of the user's copy are not the repository's to see."""
+    mirror = Mirror(root, f"{own.source.key}{OWN_SUFFIX}", own.source)
+    mirrors.make_empty(mirror, own.object_format)
+    if commit_of(mirror.git_dir, wish.commit) is None and mirrors.fetch_exact(mirror, wish.commit) is None:
+        raise EnvironmentFailed(f"the commit {wish.commit[:12]} of {own.root} could not be read", remedy="check it with 'git fsck' there")
+    return mirror
+
+
+def _own_copy(wish: Wish, context: Context) -> LocalRepo | None:
+    """The user's copy of a submodule that he initialised: in his git folder (of this worktree, or of all), or in its own place."""
+    local = context.local
+    if local is None or not _initialised(wish, local, context.source):
         return None
+    absorbed = (local.git_dir / "modules" / wish.name, local.common_dir / "modules" / wish.name)
     work_tree = local.root / wish.path
-    for folder in (local.git_dir / "modules" / wish.name, local.common_dir / "modules" / wish.name, work_tree / ".git"):
-        if (folder / "objects").is_dir():
-            asked = git(("cat-file", "-e", f"{wish.commit}^{{commit}}"), git_dir=folder, cwd=folder, trusted=True, check=False)
-            if asked.code == 0:
-                real = Path(os.path.realpath(folder))
-                return LocalRepo(work_tree if work_tree.is_dir() else real, real, real, False, local.object_format)
+    for folder in (*absorbed, *((work_tree / ".git",) if _is_own_link(wish, local) else ())):
+        if os.path.realpath(folder) == str(folder) and (folder / "objects").is_dir() and _has(folder, wish.commit):
+            return LocalRepo(work_tree if work_tree.is_dir() else folder, folder, folder, False, local.object_format)
     return None
 
 
+def _initialised(wish: Wish, local: LocalRepo, parent: Source | None) -> bool:
+    """Whether the user's configuration knows the submodule; one whose URL means a folder of this machine, with that very folder."""
+    configured = local.run("config", "--local", "--get", f"submodule.{wish.name}.url", check=False)
+    if configured.code != 0 or not configured.text:
+        return False
+    try:
+        asked = _source(wish.url, parent)
+        known = parse_source(configured.text, local.root)
+    except AienvError:
+        return False
+    return asked.kind != "path" or (known.kind == "path" and os.path.realpath(known.location) == os.path.realpath(asked.location))
+
+
+def _is_own_link(wish: Wish, local: LocalRepo) -> bool:
+    """Whether the place in the user's work tree is a submodule of his own index, and no symlink leads there."""
+    place = local.root / wish.path
+    if local.bare or os.path.realpath(place) != str(place):
+        return False
+    listed = local.run("ls-files", "--stage", "-z", "--", wish.path, check=False).stdout
+    return listed.startswith(b"160000 ") and listed.rstrip(b"\0").endswith(b"\t" + os.fsencode(wish.path))
+
+
+def _has(git_dir: Path, commit: str) -> bool:
+    return git(("cat-file", "-e", f"{commit}^{{commit}}"), git_dir=git_dir, cwd=git_dir, trusted=True, check=False).code == 0
+
+
 def _source(url: str, parent: Source | None) -> Source:
-    """``url`` of .gitmodules as a source.
+    """``url`` of .gitmodules as a source; one of the kind "path" is for comparing only.
 
     Raises:
-        PolicyRefused: it is a path that its repository has no right to name.
+        PolicyRefused: it is relative to nothing.
         UsageError: it has no form that we take.
     """
     if url.startswith(("./", "../")) or url in (".", ".."):
@@ -228,11 +272,5 @@ def _source(url: str, parent: Source | None) -> Source:
         location = relative_location(parent.location, url)
         return Source(parent.kind, location, folder_name(location), parent.credentials)
     source = parse_source(url, Path("/"))
-    if source.kind == "path":
-        raise PolicyRefused(
-            "its URL is a path on this machine",
-            remedy="fetch it in your own checkout first: git submodule update --init",
-            code="submodule-path",
-        )
     same_server = parent is not None and parent.origin is not None and parent.origin == source.origin
     return replace(source, credentials=parent.credentials) if same_server and parent and not source.credentials else source

@@ -33,6 +33,11 @@ def _add(repo: Repo, url: str, path: str, name: str) -> None:
     repo.git("commit", "-q", "-m", f"add {name}")
 
 
+def _initialise(superproject: Path) -> None:
+    """What the user does to have the submodules himself."""
+    Repo(superproject).git("submodule", "update", "-q", "--init", "--recursive")
+
+
 def _check_whole(clone: Clone) -> None:
     assert [(part.path, part.git_dir) for part in clone.checkout.submodules] == [
         ("libs/lib", ".git/modules/lib"), ("libs/lib/deep", ".git/modules/lib/modules/deep"),
@@ -61,7 +66,8 @@ def test_from_a_url(world: World, family: Path) -> None:
 
 
 def test_from_a_path(world: World, family: Path) -> None:
-    """A path's relative submodules are its neighbours, when it has no remote."""
+    """A path's relative submodules are its neighbours, when it has no remote and the user initialised them."""
+    _initialise(family / "app.git")
     _check_whole(world.clone(family / "app.git"))
 
 
@@ -100,7 +106,8 @@ def test_not_wished(world: World, family: Path) -> None:
 
 def test_one_that_cannot_be_had(world: World, family: Path) -> None:
     """A missing submodule is a note; with the explicit wish it is an error."""
-    shutil.rmtree(family / "deep.git")
+    _initialise(family / "app.git")
+    shutil.rmtree(family / "app.git" / ".git" / "modules" / "lib" / "modules" / "deep")
     found = world.resolve(family / "app.git")
     clone = world.make(found)
     assert [part.path for part in clone.checkout.submodules] == ["libs/lib"]
@@ -111,12 +118,13 @@ def test_one_that_cannot_be_had(world: World, family: Path) -> None:
 
 
 def test_missing_commit(world: World, family: Path) -> None:
-    """A commit that was never pushed is named."""
+    """A commit that was never pushed is named, whether the URL is a server's or a folder."""
     app = Repo(family / "app.git")
     app.git("update-index", "--cacheinfo", f"160000,{'1' * 40},libs/lib")
     app.git("commit", "-q", "-m", "ahead")
-    clone = world.clone(app.path)
-    assert "does not have the commit 111111111111" in clone.checkout.notes[0]
+    with HttpServer(family).running() as server:
+        assert "does not have the commit 111111111111" in world.clone(f"{server.url}/app.git").checkout.notes[0]
+    assert "no copy that you initialised has the commit 111111111111" in world.clone(app.path).checkout.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +164,7 @@ def test_one_inside_the_git_folder_of_another(world: World, family: Path) -> Non
     """A name below another's name would put files into that one's git folder (its hooks, for example)."""
     commit = Repo(family / "lib.git").git("rev-parse", "HEAD")
     app = Repo(family / "app.git")
+    _initialise(app.path)
     for name, path in (("lib/hooks", "x"), ("LIB", "y")):
         app.git("config", "--file", ".gitmodules", f"submodule.{name}.path", path)
         app.git("config", "--file", ".gitmodules", f"submodule.{name}.url", "../lib.git")
@@ -187,3 +196,142 @@ def test_ownership(world: World, family: Path) -> None:
     clone = world.make(world.resolve(family / "app.git"), uid=12345)
     assert {os.lstat(path).st_uid for path in clone.path.rglob("*")} == {12345}
     assert clone.git("diff-files", cwd="libs/lib") == ""
+
+
+# -- the user's other repositories ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def private(world: World) -> Repo:
+    """Another repository of the user's, with a branch that he published nowhere."""
+    repo = new_repo(world.base / "all" / "private")
+    repo.commit("private", secret="TOPSECRET\n")
+    repo.git("checkout", "-q", "-b", "unpublished")
+    repo.commit("unpublished", unpublished="UNPUBLISHED\n")
+    repo.git("checkout", "-q", "main")
+    return repo
+
+
+def _wish(repo: Repo, path: str, url: str, commit: str, name: str = "p") -> None:
+    """A commit on the branch ``evil`` whose tree wishes for ``commit`` at ``path``; the work tree goes back to main."""
+    repo.git("checkout", "-q", "-b", "evil")
+    repo.write(".gitmodules", f'[submodule "{name}"]\n\tpath = {path}\n\turl = {url}\n')
+    repo.git("add", ".gitmodules")
+    if (repo.path / path.split("/", 1)[0]).is_symlink():
+        repo.git("rm", "-q", "--cached", path.split("/", 1)[0])
+        (repo.path / path.split("/", 1)[0]).unlink()
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+    repo.git("commit", "-q", "-m", "evil")
+    repo.git("checkout", "-q", "-f", "main")
+
+
+def _objects(world: World, clone: Clone) -> set[str]:
+    """Every object that somebody in the environment could read, named or not."""
+    found: set[str] = set()
+    for _, folder in clone.checkout.objects:
+        listed = Repo(folder.parent).git("--git-dir=.", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+        found |= set(listed.split("\n"))
+    return found
+
+
+def _check_refused(world: World, clone: Clone, private: Repo, path: str) -> None:
+    assert clone.checkout.submodules == ()
+    assert any(f"submodule {path!r} left empty" in note for note in clone.checkout.notes), clone.checkout.notes
+    assert list((clone.path / path).iterdir()) == []
+    theirs = {private.git("rev-parse", f"{branch}:{name}") for branch, name in (("main", "secret"), ("unpublished", "unpublished"))}
+    assert not theirs & _objects(world, clone)
+
+
+@pytest.mark.parametrize("url", ["../private", "./../private", "../../all/private"])
+def test_a_neighbour_that_was_not_initialised(world: World, private: Repo, url: str) -> None:
+    """A repository without a remote cannot name its neighbours: not every folder beside it is its own."""
+    hostile = new_repo(world.base / "all" / "hostile")
+    _wish(hostile, "p", url, private.git("rev-parse", "main"))
+    _check_refused(world, world.clone(hostile.path, "evil"), private, "p")
+
+
+@pytest.mark.parametrize("initialised", [False, True])
+def test_through_a_symlink_of_the_checkout(world: World, private: Repo, initialised: bool) -> None:
+    """A link that is checked out leads to no repository elsewhere, whatever the branch that runs has in its place."""
+    hostile = new_repo(world.base / "hostile")
+    hostile.git("remote", "add", "origin", "http://127.0.0.1:9/hostile.git")
+    os.symlink(world.base / "all", hostile.path / "a")
+    hostile.commit("link")
+    _wish(hostile, "a/private", "http://127.0.0.1:9/p.git", private.git("rev-parse", "main"))
+    if initialised:
+        hostile.git("config", "submodule.p.url", "http://127.0.0.1:9/p.git")
+    assert (hostile.path / "a" / "private" / ".git").exists()
+    _check_refused(world, world.clone(hostile.path, "evil"), private, "a/private")
+
+
+@pytest.mark.parametrize("initialised", [False, True])
+def test_a_private_repository_in_an_ignored_folder(world: World, private: Repo, initialised: bool) -> None:
+    """What the user cloned into the work tree for himself is no submodule, even where a branch says so."""
+    hostile = new_repo(world.base / "hostile")
+    hostile.git("remote", "add", "origin", "http://127.0.0.1:9/hostile.git")
+    hostile.commit("ignore", **{".gitignore": "notes\n"})
+    hostile.git("clone", "-q", str(private.path), "kept")
+    _wish(hostile, "notes", "http://127.0.0.1:9/p.git", private.git("rev-parse", "main"))
+    shutil.rmtree(hostile.path / "notes", ignore_errors=True)  # git leaves an empty folder
+    (hostile.path / "kept").rename(hostile.path / "notes")
+    if initialised:
+        hostile.git("config", "submodule.p.url", "http://127.0.0.1:9/p.git")
+    _check_refused(world, world.clone(hostile.path, "evil"), private, "notes")
+
+
+def test_an_initialised_name_with_another_folder(world: World, family: Path, private: Repo) -> None:
+    """A branch that gives an initialised submodule the URL of another folder gets neither."""
+    _initialise(family / "app.git")
+    app = Repo(family / "app.git")
+    app.git("checkout", "-q", "-b", "evil")
+    app.git("config", "--file", ".gitmodules", "submodule.lib.url", "../../all/private")
+    app.git("update-index", "--cacheinfo", f"160000,{private.git('rev-parse', 'main')},libs/lib")
+    app.git("add", ".gitmodules")
+    app.git("commit", "-q", "-m", "evil")
+    app.git("checkout", "-q", "-f", "main")
+    _check_refused(world, world.clone(app.path, "evil"), private, "libs/lib")
+
+
+def test_of_an_own_copy_only_what_was_wished(world: World) -> None:
+    """The user's other branches of a submodule stay with him; what was wished for is there with its history."""
+    lib = new_repo(world.base / "lib")
+    app = new_repo(world.base / "app")
+    app.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", "../lib", "lib")
+    app.git("commit", "-q", "-m", "lib")
+    own = Repo(app.path / "lib")
+    wished = own.git("rev-parse", "HEAD")
+    own.git("checkout", "-q", "-b", "mine")
+    own.commit("mine", mine="MINE\n")
+    mine = own.git("rev-parse", "HEAD:mine")
+    own.git("checkout", "-q", wished)
+    shutil.rmtree(lib.path)
+    for _ in range(2):
+        clone = world.clone(app.path)
+        assert [(part.path, part.commit) for part in clone.checkout.submodules] == [("lib", wished)]
+        assert (clone.path / "lib" / "readme").read_text() == "hello\n"
+        assert clone.git("for-each-ref", cwd="lib") == ""
+        assert clone.git("log", "--format=%s", cwd="lib") == "first"
+        assert clone.status() == ""
+        assert mine not in _objects(world, clone)
+        # The mirror of the copy as a repository of its own has all its branches: it is another one.
+        assert mine in _objects(world, world.clone(own.path))
+    ahead = own.commit("ahead", ahead="x\n")
+    app.git("commit", "-q", "-am", "ahead")
+    assert world.clone(app.path).git("rev-parse", "HEAD", cwd="lib") == ahead
+
+
+def test_a_submodule_with_a_git_folder_of_its_own(world: World) -> None:
+    """As older gits made them, and as ``git submodule add`` of a clone that is there: a real folder, in the index, initialised."""
+    lib = new_repo(world.base / "lib")
+    app = new_repo(world.base / "app")
+    app.git("clone", "-q", str(lib.path), "lib")
+    app.git("submodule", "add", "-q", str(lib.path), "lib")
+    app.git("commit", "-q", "-m", "lib")
+    assert (app.path / "lib" / ".git").is_dir()
+    shutil.rmtree(lib.path)
+    commit = Repo(app.path / "lib").commit("mine", mine="x\n")
+    app.git("commit", "-q", "-am", "mine")
+    clone = world.clone(app.path)
+    assert [(part.path, part.commit) for part in clone.checkout.submodules] == [("lib", commit)]
+    app.git("config", "--unset", "submodule.lib.url")
+    assert "submodule 'lib' left empty" in world.clone(app.path).checkout.notes[0]
