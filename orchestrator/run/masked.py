@@ -35,12 +35,12 @@ def still_hidden(workspace: Path, masks: Collection[str], known: Collection[Iden
 
     What else stands at an old place the agent made itself, after it had moved the folder away.
     """
-    gone = [path for path in masks if not _exists(workspace, path)]
+    gone = [path for path in masks if not _is_taken(workspace, path)]
     return tuple(sorted({*gone, *masked_now(workspace, known, skip_closed=True)}))
 
 
-def _exists(workspace: Path, path: str) -> bool:
-    """Whether git would see something at ``path``: behind a link there is nothing of the workspace."""
+def _is_taken(workspace: Path, path: str) -> bool:
+    """Whether something is at ``path``, or something that is no folder stands where one of its folders was."""
     place = workspace
     names = path.split("/")
     for number, name in enumerate(names, start=1):
@@ -49,8 +49,8 @@ def _exists(workspace: Path, path: str) -> bool:
             facts = os.lstat(place)
         except OSError:
             return False
-        if stat.S_ISLNK(facts.st_mode) and number < len(names):
-            return False
+        if number < len(names) and not stat.S_ISDIR(facts.st_mode):
+            return True
     return True
 
 

@@ -93,6 +93,18 @@ def test_new_files_at_a_masked_place_are_the_agents(tmp_path: Path, repository: 
     assert git(repository, "show", f"{report['result']['branch']}:config/.env") == "mine\n"
 
 
+def test_a_link_where_a_masked_folder_was(tmp_path: Path, repository: Path) -> None:
+    """Folder moved away, a link in its place: the rest of the work comes out as always."""
+    (repository / "conf").mkdir()
+    (repository / "conf" / ".env").write_text("SECRET=1\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "secret")
+    agent = "mv conf conf2 && ln -s /x conf && echo more > more"
+    report = json.loads(aienv(tmp_path / "home", repository, "run", "--backend", "local", "--json", "--", "sh", "-c", agent).stdout)
+    changed = sorted((file["status"], file["path"]) for file in report["result"]["changed_files"])
+    assert changed == [("A", "conf"), ("A", "more"), ("D", "conf/.env")], report["notes"]
+
+
 def test_what_was_not_brought_out_stays(tmp_path: Path, repository: Path) -> None:
     """A file beyond the limits keeps the workspace, also when aienv is killed after the delivery; rm asks before it goes."""
     home = tmp_path / "home"
