@@ -229,13 +229,13 @@ def make_readable(workspace: Path) -> int:
     Needed when ``Manifest.unreadable`` is not empty, before the harvest is done again. Nothing of the agent's may run any more. Links are
     not followed; only permission bits of the owner are added.
     """
-    changed = 0
+    changed = int(_open_up(None, str(workspace)))  # the walk opens what lies in a folder, so it cannot open its own beginning
     for _, folders, files, here in os.fwalk(workspace, follow_symlinks=False):
         changed += sum(_open_up(here, name) for name in (*folders, *files))
     return changed
 
 
-def _open_up(folder: int, name: str) -> bool:
+def _open_up(folder: int | None, name: str) -> bool:
     handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         mode = os.fstat(handle).st_mode

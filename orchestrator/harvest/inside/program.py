@@ -40,7 +40,7 @@ def run(job: Job) -> dict[str, Any]:
     config = job.config
     root = config.workspace
     folder = git_folder_of(root)
-    if folder is None:
+    if folder is None and os.access(root, os.X_OK):
         job.note(".git is missing or no repository: the files alone are brought out")
     main = Repo(job, root, folder, config.base, b"", job.scratch(), linked=False)
     bundle = bring_out(job, main, config.outbox + b"/result.bundle")

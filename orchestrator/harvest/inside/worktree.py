@@ -16,6 +16,8 @@ def save_worktree(repo: Repo) -> None:
     if repo.root is None:
         return
     _tell_of_disk(repo)
+    if b"" in repo.disk.closed:
+        return  # not one file can be seen, and a commit would say that all are deleted; the host opens the folder and asks again
     entries, time_ns = _staged(repo)
     chosen = choose(entries)
     for problem in [path for path in chosen if not holdable(path)]:
