@@ -18,6 +18,7 @@ from orchestrator.errors import AienvError, HarvestFailed, UsageError
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import Delivery, Harvest
 from orchestrator.repos.gitcmd import git
+from orchestrator.repos.local import git_dir_of
 
 OUR_REFS = "refs/aienv"
 NAMES_TRIED = 1000
@@ -81,7 +82,9 @@ def _undelivered(problem: AienvError | OSError, harvest: Harvest, run_dir: Path,
 
 
 def _user_git(user_repo: Path, *args: str, stdin: bytes = b"", doing: str, deadline_s: float = 120.0) -> bytes:
-    return git(args, cwd=user_repo, input=stdin, config=CALM, trusted=True, doing=doing, deadline_s=deadline_s).stdout
+    return git(
+        args, cwd=user_repo, git_dir=git_dir_of(user_repo), input=stdin, config=CALM, trusted=True, doing=doing, deadline_s=deadline_s
+    ).stdout
 
 
 def _check_branch(branch: str) -> None:
@@ -103,7 +106,8 @@ def _set_base(harvest: Harvest, user_repo: Path, run_id: str) -> tuple[str, ...]
     if harvest.base is None:
         return ()
     name = f"{OUR_REFS}/{run_id}/base"
-    done = git(("update-ref", "--no-deref", name, harvest.base), cwd=user_repo, config=CALM, trusted=True, check=False)
+    where = git_dir_of(user_repo)
+    done = git(("update-ref", "--no-deref", name, harvest.base), cwd=user_repo, git_dir=where, config=CALM, trusted=True, check=False)
     # A repository that has been rewritten since may not have the base any more; nothing depends on the ref.
     return (name,) if done.code == 0 else ()
 
@@ -118,7 +122,9 @@ def _make_branch(harvest: Harvest, user_repo: Path, branch: str) -> str | None:
         if heads.get(name) == harvest.commit:
             return name
         command = f"create refs/heads/{name} {harvest.commit}\n".encode()
-        done = git(("update-ref", "--stdin", "--no-deref"), cwd=user_repo, input=command, config=CALM, trusted=True, check=False)
+        where = git_dir_of(user_repo)
+        args = ("update-ref", "--stdin", "--no-deref")
+        done = git(args, cwd=user_repo, git_dir=where, input=command, config=CALM, trusted=True, check=False)
         if done.code == 0:
             return name
     raise HarvestFailed(f"branch {branch!r} cannot be made: {done.stderr.strip()[:300]}", remedy="choose another name with --branch")
@@ -204,6 +210,7 @@ def push(harvest: Harvest, delivery: Delivery | None, plan: Plan, place: RunPlac
                 f"{harvest.commit}:refs/heads/{name}",
             ),
             cwd=where,
+            git_dir=git_dir_of(where),
             config=(("push.gpgSign", "false"), ("push.autoSetupRemote", "false")),
             trusted=True,
             deadline_s=PUSH_DEADLINE_S,
@@ -221,7 +228,8 @@ def _joined(*notes: str | None) -> str | None:
 def _remote_of(user_repo: Path) -> str:
     """The remote that a plain ``git push`` of a new branch would take."""
     remotes = _user_git(user_repo, "remote", doing="reading the remotes").decode("utf-8", "surrogateescape").splitlines()
-    wished: str = git(("config", "--get", "remote.pushDefault"), cwd=user_repo, trusted=True, check=False).text
+    ask = ("config", "--get", "remote.pushDefault")
+    wished: str = git(ask, cwd=user_repo, git_dir=git_dir_of(user_repo), trusted=True, check=False).text
     for name in (wished, "origin", *(remotes if len(remotes) == 1 else ())):
         if name in remotes:
             return str(name)

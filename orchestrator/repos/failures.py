@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.errors import AienvError, EnvironmentFailed, NotFound
+from orchestrator.errors import AienvError, EnvironmentFailed, NotFound, UsageError
 
 REASON_MAX_CHARS = 600
 # Everything up to the last @ goes: a password may itself hold @ or /.
@@ -45,6 +45,12 @@ def _row(words: str, kind: type[AienvError], code: str, remedy: str) -> Complain
 _CHECK_NAME = "check the path or URL, and that you may read it"
 
 COMPLAINTS: tuple[Complaint, ...] = (
+    _row(
+        r"cannot use bare repository",
+        UsageError,
+        "bare-repository",
+        "name the repository around that folder with --repo, or the bare repository itself where it lies in no other one",
+    ),
     _row(r"repository not exported", NotFound, "not-found", _CHECK_NAME),
     _row(
         r"dubious ownership|unsafe repository|is owned by someone else",

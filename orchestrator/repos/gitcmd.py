@@ -1,8 +1,9 @@
 """The one place that starts the git program on the host.
 
-Rule: no git of ours reads a hook, a file system monitor, a pager or an editor from any configuration. ``trusted=False`` (the default)
-reads no configuration of the user or the system either. ``trusted=True`` is for the user's own repository and for the network: the user
-fetches with his own rights, so his credential helpers, proxies and ssh settings hold.
+Rule: no git of ours reads a hook, a file system monitor, a pager or an editor from any configuration, and none takes a folder for a
+bare repository by its looks: such a folder can be committed, configuration and all. ``trusted=False`` (the default) reads no configuration
+of the user or the system either. ``trusted=True`` is for the user's own repository and for the network: the user fetches with his own
+rights, so his credential helpers, proxies and ssh settings hold.
 """
 
 import contextlib
@@ -25,9 +26,11 @@ STDERR_MAX_BYTES = 64 * 1024
 
 NEUTRAL: tuple[tuple[str, str], ...] = (
     ("core.hooksPath", "/dev/null"),
+    ("safe.bareRepository", "explicit"),  # see ``local.locate``
     ("core.fsmonitor", "false"),
     ("core.untrackedCache", "false"),
     ("core.splitIndex", "false"),  # else writing a copy of an index would write beside the original too
+    ("core.alternateRefsCommand", "true"),  # a program for every fetch into a repository that borrows; without its answer git reads more
     ("core.pager", "cat"),
     ("core.editor", "false"),
     ("protocol.ext.allow", "never"),
