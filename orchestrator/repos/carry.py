@@ -1,22 +1,23 @@
 """Uncommitted work: putting it into the run's clone, index and files alike.
 
 Every byte is read from the user's checkout once more and must have the digest that the ``ChangeSet`` names. What was staged there is staged
-inside as well.
+inside as well, except where the file is hidden inside: a mount covers a file, but nothing covers an object.
 """
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.errors import EnvironmentFailed, UsageError
 from orchestrator.model.plan import ChangesPlan
 from orchestrator.repos import tree
-from orchestrator.repos.changeset import Carried, ChangeSet
+from orchestrator.repos.changeset import Carried, ChangeSet, Staged
 from orchestrator.repos.gitcmd import git
 
 IMPORT_DEADLINE_S = 300.0
+_FILES = ("100644", "100755")  # a symlink is never hidden, and a removal brings nothing
 
 
 def check(changes: ChangeSet, planned: ChangesPlan, commit: str | None) -> None:
@@ -47,8 +48,11 @@ def _short(commit: str | None) -> str:
     return commit[:12] if commit else "no commit"
 
 
-def apply(changes: ChangeSet, workspace: Path, uid: int, gid: int) -> None:
+def apply(changes: ChangeSet, workspace: Path, uid: int, gid: int, *, hidden: Collection[bytes] = frozenset()) -> tuple[bytes, ...]:
     """Reproduce ``changes`` in a clone that was just made from their base; it belongs to ``uid`` and ``gid`` afterwards.
+
+    ``hidden``: paths that the caller covers inside. Their files are brought along for the cover to lie on; what was staged of them is not.
+    Returns the paths of which that was withheld.
 
     Raises:
         UsageError: a file has changed since it was captured; the clone is to be thrown away.
@@ -58,8 +62,10 @@ def apply(changes: ChangeSet, workspace: Path, uid: int, gid: int) -> None:
     env = {"GIT_DIR": str(workspace / ".git"), "GIT_WORK_TREE": str(workspace)}
     head = git(("rev-parse", "-q", "--verify", "HEAD"), env=env, check=False)
     _same_base(changes, head.text if head.code == 0 else None)
-    _import_blobs(changes, env)
-    _stage(changes, env)
+    withheld = tuple(entry for entry in changes.staged if entry.path in hidden and entry.mode in _FILES)
+    staged = tuple(entry for entry in changes.staged if entry not in withheld) if withheld else changes.staged
+    _import_blobs(changes, staged, env)
+    _stage(staged, env)
     try:
         _write_files(changes, workspace)
     except OSError as problem:
@@ -74,11 +80,12 @@ def apply(changes: ChangeSet, workspace: Path, uid: int, gid: int) -> None:
     git(("update-index", "-q", "--refresh"), cwd=workspace, env=env, check=False)
     if os.geteuid() == 0:
         os.chown(workspace / ".git" / "index", uid, gid, follow_symlinks=False)
+    return tuple(entry.path for entry in withheld)
 
 
-def _import_blobs(changes: ChangeSet, env: dict[str, str]) -> None:
+def _import_blobs(changes: ChangeSet, staged: Sequence[Staged], env: dict[str, str]) -> None:
     """Content that only the user's index knows goes into the clone as one pack."""
-    oids = sorted({entry.oid for entry in changes.staged if entry.mode not in ("000000", "160000")})
+    oids = sorted({entry.oid for entry in staged if entry.mode not in ("000000", "160000")})
     if not oids:
         return
     doing = "bringing staged content along"
@@ -98,9 +105,9 @@ def _import_blobs(changes: ChangeSet, env: dict[str, str]) -> None:
         git(("index-pack", "--stdin"), doing=doing, env=env, input=pack, deadline_s=IMPORT_DEADLINE_S)
 
 
-def _stage(changes: ChangeSet, env: dict[str, str]) -> None:
+def _stage(staged: Sequence[Staged], env: dict[str, str]) -> None:
     """Removals first: a file cannot be entered where a folder of the index still is."""
-    entries = sorted(changes.staged, key=lambda entry: entry.mode != "000000")
+    entries = sorted(staged, key=lambda entry: entry.mode != "000000")
     if not entries:
         return
     empty = "0" * len(entries[0].oid)

@@ -30,7 +30,9 @@ def prepare_workspace(context: Context, mirror: Mirror, changes: ChangeSet | Non
         context.notes.extend(checkout.notes)
         if changes is not None and plan.repo.changes is not None:
             carry.check(changes, plan.repo.changes, plan.repo.commit)
-            carry.apply(changes, path, plan.uid, plan.gid)
+            hidden = masked_paths((os.fsdecode(entry.path) for entry in changes.staged), plan.sandbox)
+            withheld = carry.apply(changes, path, plan.uid, plan.gid, hidden=frozenset(map(os.fsencode, hidden)))
+            context.notes.extend(f"{os.fsdecode(name)!r} is masked, so what you staged of it was not brought along" for name in withheld)
         workspace = _survey(plan, path, checkout)
         _hide_from_git(path, workspace, plan)
         learned |= {"masked": len(workspace.masks), "_workspace": to_plain(workspace)}

@@ -114,6 +114,25 @@ def test_masked_files_are_never_part_of_a_result(product: Aienv, target: Path) -
     assert branches(target) == [branch]
 
 
+def test_what_is_staged_of_a_masked_file_is_nowhere_inside(product: Aienv, target: Path) -> None:
+    """Staged secrets come in neither as files nor as objects of git; the report says that they stayed behind."""
+    for name in (".env", "new.env"):
+        (target / name).write_text("STAGED_CANARY=1\n")
+    (target / "plain").write_text("plain\n")
+    git("add", "-f", ".env", "new.env", "plain", cwd=target)
+    script = (
+        "cat .env new.env; git show :.env; git show :new.env; git show :plain; for o in $(git cat-file --batch-all-objects"
+        " --batch-check='%(objectname)'); do git cat-file -p $o; done | grep -a -c STAGED_CANARY"
+    )
+    done = product.run("-q", "--with-changes", "--", "sh", "-c", script, cwd=target)
+    assert b"STAGED_CANARY" not in done.stdout
+    assert done.stdout.endswith(b"plain\n0\n")
+    report = product.run("--json", "--with-changes", "--", "true", cwd=target).document
+    said = [note for note in report["notes"] if "is masked, so what you staged of it was not brought along" in note]
+    assert len(said) == 2, report["notes"]
+    assert git("show", ":new.env", cwd=target) == "STAGED_CANARY=1\n"
+
+
 def test_unmask_shows_a_file(local: Aienv, target: Path) -> None:
     """The user's own exception holds; the rest stays hidden."""
     (local.home / "config.yaml").write_text("sandbox: {unmask: [.npmrc]}\n")

@@ -399,3 +399,31 @@ def test_ownership(world: World, repo: Repo) -> None:
     _, clone = _carry(world, repo, uid=12345)
     assert {os.lstat(path).st_uid for path in clone.path.rglob("*")} == {12345}
     assert clone.status() == "MM a\n?? x/"
+
+
+@pytest.mark.parametrize("on_disk", ["same", "newer", "gone"])
+def test_what_was_staged_of_a_hidden_file_stays_behind(world: World, repo: Repo, on_disk: str) -> None:
+    """A cover hides a file, not an object: neither a new secret nor the new content of an old one is in the clone's index or store."""
+    for name in (".env", "a", "conf/key"):
+        repo.write(name, f"SECRET of {name}\n")
+    repo.write("plain", "plain\n")
+    repo.git("add", ".env", "a", "conf/key", "plain")
+    repo.git("rm", "-q", "--cached", "b")
+    secrets = {repo.git("rev-parse", f":{name}") for name in (".env", "a", "conf/key")}
+    for name in (".env", "a", "conf/key"):
+        if on_disk == "gone":
+            (repo.path / name).unlink()
+        elif on_disk == "newer":
+            repo.write(name, "NEWER\n")
+    changes = _capture(repo)
+    clone = world.make(world.resolve(repo.path))
+    withheld = apply(changes, clone.path, os.getuid(), os.getgid(), hidden=frozenset((b".env", b"a", b"b", b"conf/key", b"no-such")))
+    assert withheld == (b".env", b"a", b"conf/key")
+    objects = clone.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split("\n")
+    assert not secrets & set(objects)
+    assert repo.git("rev-parse", ":plain") in objects
+    assert clone.git("diff", "--cached", "--name-status") == "D\tb\nA\tplain"
+    assert (clone.path / ".env").exists() == (on_disk != "gone")
+    if on_disk != "gone":
+        assert _files(clone.path) == _files(repo.path)
+    assert clone.git("fsck", "--no-dangling") == ""
