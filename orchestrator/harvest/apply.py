@@ -4,7 +4,6 @@ Nothing of the user's is ever lost: the merge is made in an index of its own fir
 """
 
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from orchestrator.harvest.obstacles import first_obstacle, parse_changes, parse_
 from orchestrator.harvest.receive import PATCH, parse_raw_diff
 from orchestrator.model.record import ChangedFile
 from orchestrator.repos.gitcmd import GitResult, git
+from orchestrator.repos.scratch import scratch
 
 CALM: tuple[tuple[str, str], ...] = (("apply.whitespace", "nowarn"), ("core.logAllRefUpdates", "false"), ("apply.ignoreWhitespace", "no"))
 _COLOURS: tuple[tuple[bytes, bytes], ...] = (
@@ -48,8 +48,8 @@ def apply(run_dir: Path, user_repo: Path, *, branch: str | None = None) -> Appli
         raise NotFound(f"there is no {PATCH} in {run_dir}", remedy=_branch_remedy(branch))
     top = Path(_ask(user_repo, "rev-parse", "--show-toplevel"))
     before = _tree(top, None, "the index has unmerged files", "finish or abort the merge that is under way first")
-    with tempfile.TemporaryDirectory(prefix="aienv-apply-") as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+    with scratch("apply") as folder:
+        index = {"GIT_INDEX_FILE": str(folder / "index")}
         _git(top, "read-tree", before, env=index)
         merged = _git(top, "apply", "--cached", "--3way", "--whitespace=nowarn", "--", str(patch), env=index, check=False)
         if merged.code != 0:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from orchestrator.harvest.inside.words import Trouble, holdable, looks_like_gitmodules, show
@@ -156,11 +156,13 @@ def walk(root: bytes, hidden: frozenset[int] = frozenset()) -> Tree:
     return found
 
 
-def everything_below(path: bytes) -> Iterator[tuple[bytes, str]]:
-    """``path`` and all below it with their kinds, links not followed; what cannot be looked at is ``CLOSED``."""
+def everything_below(path: bytes, without: Container[bytes] = ()) -> Iterator[tuple[bytes, str]]:
+    """``path`` and all below it but ``without``, with their kinds, links not followed; what cannot be looked at is ``CLOSED``."""
     pending = [path]
     while pending:
         here = pending.pop()
+        if here in without:
+            continue
         try:
             kind = kind_of(os.lstat(here))
             names = sorted(os.listdir(here), reverse=True) if kind == FOLDER else []

@@ -85,7 +85,7 @@ def _packed_refs(path: bytes, refs: dict[bytes, str], damaged: Callable[[str], N
         return damaged(str(problem))
     garbage = 0
     for line in text.split(b"\n"):
-        if not line or line[:1] in b"#^":
+        if not line or line.startswith(b"# pack-refs with:") or (line[:1] == b"^" and is_oid(line[1:])):
             continue
         oid, _, name = line.partition(b" ")
         if is_oid(oid) and name.startswith(b"refs/"):

@@ -41,7 +41,7 @@ class Job:
         self.note(text)
 
     def unreadable_path(self, where: bytes, path: bytes) -> None:
-        """A path of the repository ``where`` that its owner cannot read (``.`` for the workspace itself); the host may open it and harvest once more."""
+        """A path of the repository ``where`` that its owner cannot read; the host may open it and harvest once more. ``.``: all of it."""
         whole = show(b"/".join(part for part in (where, path) if part) or b".")
         if whole not in self.unreadable and len(self.unreadable) < NOTES:
             self.unreadable.append(whole)

@@ -9,24 +9,29 @@ from orchestrator.harvest.inside.files import git_folder_of, is_git_folder
 from orchestrator.harvest.inside.gitfolder import common_folder, head_of
 from orchestrator.harvest.inside.index import GITLINK
 from orchestrator.harvest.inside.job import NOTE_CHARS, Job
+from orchestrator.harvest.inside.leftovers import Leftover
 from orchestrator.harvest.inside.repo import Repo
-from orchestrator.harvest.inside.salvage import keep_git, own_settings
+from orchestrator.harvest.inside.salvage import keep_damaged
 from orchestrator.harvest.inside.words import Trouble, show
 
 NESTED = 100
 
 
-def nested_repositories(job: Job, main: Repo) -> None:
-    """A bundle for each repository below the work tree, then for submodules of which only the git folder is left."""
+def nested_repositories(job: Job, main: Repo) -> list[Leftover]:
+    """A bundle for each repository below the work tree, then for submodules of which only the git folder is left; all that were read."""
+    opened: list[Leftover] = []
     pending = [(b"", path) for path in main.disk.nested]
     visited = {main.folder, common_folder(main.folder) if main.folder else None}
-    job.attempt("nested repositories", lambda: _visit(job, main, pending, visited))
+    job.attempt("nested repositories", lambda: _visit(job, main, pending, visited, opened))
     modules = main.folder + b"/modules" if main.folder else b""
     for folder in list(module_folders(modules)) if modules and os.path.isdir(modules) else ():
-        if folder not in visited and len(job.nested) < NESTED:
+        where = b".git" + folder[len(main.folder or b"") :]
+        if folder not in visited and len(job.nested) >= NESTED:
+            job.incomplete(f"{show(where)}: one of more than {NESTED} nested repositories, kept raw in salvage.tar")
+        elif folder not in visited:
             visited.add(folder)
-            begun = _begun_at(job, main, folder)
-            _one_nested(job, main, None, folder, b".git" + folder[len(main.folder or b"") :], begun, linked=False)
+            _one_nested(job, main, None, folder, where, _begun_at(job, main, folder), False, opened)
+    return opened
 
 
 def _begun_at(job: Job, main: Repo, folder: bytes) -> str | None:
@@ -36,7 +41,7 @@ def _begun_at(job: Job, main: Repo, folder: bytes) -> str | None:
     return head if head in links else None
 
 
-def _visit(job: Job, main: Repo, pending: list[tuple[bytes, bytes]], visited: set[bytes | None]) -> None:
+def _visit(job: Job, main: Repo, pending: list[tuple[bytes, bytes]], visited: set[bytes | None], opened: list[Leftover]) -> None:
     bases = main.git.listed(main.base, [path for _, path in pending]) if main.base and pending else {}
     while pending:
         outer, path = pending.pop(0)
@@ -49,13 +54,20 @@ def _visit(job: Job, main: Repo, pending: list[tuple[bytes, bytes]], visited: se
         linked = folder is not None and common_folder(folder) in visited
         visited.add(folder)
         base = bases[where][1] if where in bases and bases[where][0] == GITLINK else None
-        repo = _one_nested(job, main, job.config.workspace + b"/" + where, folder, where, base, linked)
+        repo = _one_nested(job, main, job.config.workspace + b"/" + where, folder, where, base, linked, opened)
         if repo is not None:
             pending.extend((where, inner) for inner in repo.disk.nested)
 
 
 def _one_nested(
-    job: Job, main: Repo, root: bytes | None, folder: bytes | None, where: bytes, base: str | None, linked: bool
+    job: Job,
+    main: Repo,
+    root: bytes | None,
+    folder: bytes | None,
+    where: bytes,
+    base: str | None,
+    linked: bool,
+    opened: list[Leftover],
 ) -> Repo | None:
     if folder is None:
         return None
@@ -70,11 +82,10 @@ def _one_nested(
         job.to_salvage.append((root if root is not None else folder, b"nested/" + number))
         job.nested.append({"path": show(where), "bundle": None, "note": f"kept raw: {problem}"[:NOTE_CHARS]})
         return None
-    keep_git(job, repo, (root + b"/.git") if root is not None else folder, b"nested/" + number + b"/git")
+    keep_damaged(job, repo, (root + b"/.git") if root is not None else folder, b"nested/" + number + b"/git")
+    opened.append(Leftover(repo, b"nested/" + number + b"/git"))
     if base is not None and not written and not repo.hurt:
         return repo
-    if base is None and not linked and not repo.hurt:
-        job.to_salvage.extend((folder + b"/" + name, b"nested/" + number + b"/git/" + name) for name in own_settings(folder))
     kind = (
         "submodule"
         if base is not None

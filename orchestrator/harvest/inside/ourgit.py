@@ -95,7 +95,7 @@ class Git:
             except OSError:
                 odd.append(fan)
                 continue
-            if plain and all(kinds.values()):
+            if plain and all(kinds.values()) and (fan != b"pack" or not _unindexed(kinds)):
                 os.symlink(store + b"/" + fan, target + b"/" + fan)
                 continue
             os.makedirs(target + b"/" + fan)
@@ -105,6 +105,19 @@ class Git:
                 else:
                     odd.append(fan + b"/" + name)
         return target, odd
+
+    def index_packs(self, shadow: bytes) -> list[bytes]:
+        """Make the indexes that packs have lost, beside the links in ``shadow``; names (without ``.pack``) for which that fails."""
+        folder = shadow + b"/pack"
+        if os.path.islink(folder) or not os.path.isdir(folder):
+            return []
+        failed = []
+        for name in _unindexed(os.listdir(folder)):
+            try:
+                self.run("index-pack", "--no-rev-index", folder + b"/" + name + b".pack")
+            except Trouble:
+                failed.append(name)
+        return failed
 
     def run(
         self,
@@ -255,3 +268,9 @@ class Git:
         """
         asked = "".join(f"{tip}\n" for tip in tips) + "".join(f"^{tip}\n" for tip in without)
         return set(self.run("rev-list", "--objects", "--no-object-names", "--stdin", stdin=asked.encode()).decode().split())
+
+
+def _unindexed(names: Iterable[bytes]) -> list[bytes]:
+    """Packs among the files of a folder that have no index, so that git passes over them; without their ``.pack``."""
+    held = set(names)
+    return sorted(name[:-5] for name in held if name.endswith(b".pack") and name[:-5] + b".idx" not in held)

@@ -12,9 +12,10 @@ from orchestrator.harvest.inside.bundle import bring_out
 from orchestrator.harvest.inside.config import config_from
 from orchestrator.harvest.inside.files import git_folder_of
 from orchestrator.harvest.inside.job import Job
+from orchestrator.harvest.inside.leftovers import Leftover, keep_leftovers
 from orchestrator.harvest.inside.nested import nested_repositories
 from orchestrator.harvest.inside.repo import Repo
-from orchestrator.harvest.inside.salvage import keep_git, write_salvage
+from orchestrator.harvest.inside.salvage import keep_damaged, write_salvage
 from orchestrator.harvest.inside.words import Trouble, show
 
 MANIFEST_VERSION = 1
@@ -44,8 +45,9 @@ def run(job: Job) -> dict[str, Any]:
         job.note(".git is missing or no repository: the files alone are brought out")
     main = Repo(job, root, folder, config.base, b"", job.scratch(), linked=False)
     bundle = bring_out(job, main, config.outbox + b"/result.bundle")
-    keep_git(job, main, root + b"/.git", b"git")
-    nested_repositories(job, main)
+    keep_damaged(job, main, root + b"/.git", b"git")
+    opened = [Leftover(main, b"git"), *nested_repositories(job, main)]
+    job.attempt("leftovers of git", lambda: keep_leftovers(job, opened))
     job.attempt("artifacts", lambda: copy_artifacts(job))
     salvaged = bool(job.attempt("salvage.tar", lambda: write_salvage(job)))
     result = main.worktree or main.head or config.base

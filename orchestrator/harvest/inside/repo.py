@@ -41,6 +41,7 @@ class Repo:
         self.disk = walk(root, self.config.masked_inodes) if root is not None else Tree({}, [], [], [], [], [], False)
         self.found = read_git_folder(folder, self.damage, own_refs=not linked) if folder is not None else Found(None, None, {}, [], {}, [])
         self.git = Git(self.config, scratch, self._width(), self.config.objects, self._excludes(), job.ends)
+        self.raw_packs: set[bytes] = set()
         self.shadows = self._shadow_stores()
         self.borrow()
         self.known: dict[str, tuple[str, str]] = {}
@@ -71,6 +72,9 @@ class Repo:
                     self.damage(f"objects cannot be listed: {problem.strerror}")
                     continue
                 shadows.append(shadow)
+                for name in self.git.index_packs(shadow):
+                    self.raw_packs.add(name)
+                    self.note(f"pack {show(name)} has no index and is not whole, so it is kept raw")
                 if odd:
                     self.damage(f"{len(odd)} entries among the objects are no regular files, for example {show(odd[0])}")
         return shadows

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.harvest.receive import make_readable
-from tests.integration.harvest.place import AGENT_UID, Place, changed, names, new_place
+from tests.integration.harvest.place import AGENT_UID, Place, changed, names, new_place, sh
 
 pytestmark = pytest.mark.bwrap
 
@@ -20,7 +20,7 @@ def place() -> Iterator[Place]:
 
 @pytest.mark.parametrize("mode", ["000", "111", "444"])
 def test_a_closed_workspace_is_opened_by_its_owner(place: Place, mode: str) -> None:
-    """The agent closes the workspace itself: no commit pretends that all files are gone, and the second try, as that user, has everything."""
+    """The agent closes the workspace itself: no commit says that all files are gone, and the second try has everything."""
     place.agent(f"echo c > c; git add c; git commit -qm c; echo f > f; chmod 000 .git; chmod {mode} .")
     first = place.harvest()
     assert not first.complete
@@ -45,3 +45,88 @@ def _as_agent(work: Callable[[Path], int], path: Path) -> int:
         finally:
             os._exit(99)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _salvaged(place: Place) -> set[str]:
+    tar = place.run_dir / "salvage.tar"
+    return set(sh(f"tar tf {tar}", place.root).splitlines()) if tar.exists() else set()
+
+
+HIDING_PLACES = (
+    "work.lock",
+    "objects/mywork",
+    "objects/pack/tmp_pack_x",
+    "objects/pack/loose.keep",
+    "objects/info/alternates.mine",
+    "objects/info/commit-graph",
+    "worktrees/z/w",
+    "refs/heads/z.lock",
+    "rebase-merge/message",
+    "COMMIT_EDITMSG",
+    "MERGE_MSG",
+    "ORIG_HEAD",
+    "FETCH_HEAD",
+    "description",
+    "rr-cache/f",
+    "lfs/tmp/q",
+    "branches/q",
+    "logs/mine",
+    "logs/refs/heads/x",
+    "modules/m/f",
+    "commondir.mine",
+    "gc.log",
+)
+
+
+@pytest.mark.parametrize("folder", [".git", "n/.git"])
+def test_bytes_below_git_are_kept(place: Place, folder: str) -> None:
+    """What is neither ref nor object, wherever it lies in git's folder, of the workspace or of a repository in it."""
+    more = ("info/exclude", "info/x", "hooks/post-commit", "config") if folder != ".git" else ()
+    places = " ".join(f"{folder}/{name}" for name in (*HIDING_PLACES, *more))
+    place.agent(
+        f"git init -q n; for f in {places}; do mkdir -p $(dirname $f); echo precious-$f >> $f; done; ln -s precious-link {folder}/link"
+    )
+    harvest = place.harvest()
+    assert harvest.complete
+    top = "git" if folder == ".git" else "nested/0001/git"
+    assert _salvaged(place) >= {f"{top}/{name}" for name in (*HIDING_PLACES, *more, "link")}
+    assert f"precious-{folder}/rr-cache/f" in sh(f"tar xOf run/salvage.tar {top}/rr-cache/f", place.root)
+    assert any("no bundle carries" in note for note in harvest.notes)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("echo x > x; git add x; git commit -qm 'one' -m 'two'; git commit -q --amend -m three", id="commits"),
+        pytest.param(
+            "git checkout -qb o; echo x > x; git add x; git commit -qm x; git checkout -q main; echo y > y; git add y; git commit -qm y;"
+            "git merge -q -m merged o; git reset -q --hard HEAD~1; git rebase -q o; git checkout -qb p HEAD~1; git cherry-pick main; git tag -am t t",
+            id="merge-rebase",
+        ),
+        pytest.param("echo x >> a.txt; git stash -q; git stash pop -q; git commit -qam s; git revert --no-edit HEAD; git gc -q", id="gc"),
+        pytest.param(
+            "git commit -qm e --allow-empty; git repack -qad; git commit-graph write; git pack-refs --all; git init -q", id="repack"
+        ),
+        pytest.param("git worktree add -q w; cd w; echo x > x; git add x; git commit -qm inner; touch .git.lock", id="worktree"),
+        pytest.param("touch .git/index.lock .git/refs/heads/main.lock", id="locks"),
+    ],
+)
+def test_housekeeping_is_not_kept(place: Place, script: str) -> None:
+    """Git's own notes to itself, which say nothing that is not in the bundle, make no salvage.tar."""
+    place.agent(script)
+    harvest = place.harvest()
+    assert harvest.complete
+    assert _salvaged(place) == set(), harvest.notes
+
+
+def test_pack_without_index(place: Place) -> None:
+    """The index of a pack is made again; a pack that is not whole is kept raw and named."""
+    place.agent(
+        "echo packed > f; git add f; git commit -qm x; git repack -adq; git reset -q --hard HEAD~1;"
+        "git reflog expire --all --expire=now; rm -f .git/objects/pack/*.idx; echo precious > .git/objects/pack/pack-broken.pack"
+    )
+    harvest = place.harvest()
+    assert harvest.complete
+    assert place.holds("packed\n")
+    assert _salvaged(place) == {"git/objects/pack/pack-broken.pack"}
+    assert any("pack-broken has no index" in note for note in harvest.notes)
