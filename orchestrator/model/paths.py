@@ -13,7 +13,7 @@ ORGANISATION_POLICY = Path("/etc/aienv/policy.yaml")
 @dataclass(frozen=True, slots=True)
 class Paths:
     config: Path  # config.yaml lies here
-    state: Path  # runs/, active/, work/
+    state: Path  # runs/, active/, work/, tmp/
     cache: Path  # mirrors/, toolbox/, images/
 
     @property
@@ -34,6 +34,11 @@ class Paths:
     def work(self) -> Path:
         """What a run throws away: workspace, control sockets, outbox."""
         return self.state / "work"
+
+    @property
+    def tmp(self) -> Path:
+        """Folders that last as long as one command, see ``repos.scratch``."""
+        return self.state / "tmp"
 
     @property
     def mirrors(self) -> Path:

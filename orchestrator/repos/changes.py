@@ -8,7 +8,6 @@ the same bytes or fails.
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from orchestrator.repos.changeset import Carried, ChangeSet, Staged, describe, s
 from orchestrator.repos.gitcmd import git
 from orchestrator.repos.lfs import POINTER_MAX_BYTES, parse_pointer
 from orchestrator.repos.local import LocalRepo, locate
+from orchestrator.repos.scratch import scratch
 from orchestrator.repos.source import Source
 
 __all__ = ["ChangeSet", "apply", "capture", "check"]
@@ -97,8 +97,8 @@ class _Reader:
 @contextmanager
 def _index_copy(repo: LocalRepo) -> Iterator[_Reader]:
     """A reader with a copy of the index. The copy keeps the time: git compares it with the files' times to know which it must look into."""
-    with tempfile.TemporaryDirectory(prefix="aienv-index-") as folder:
-        copy = Path(folder) / "index"
+    with scratch("index") as folder:
+        copy = folder / "index"
         if (repo.git_dir / "index").exists():
             shutil.copy2(repo.git_dir / "index", copy)
         yield _Reader(repo, copy, no_filters(repo.git_dir, repo.root))

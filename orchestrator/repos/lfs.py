@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -158,13 +157,20 @@ def _verified(found: Path, oid: str) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def known_pointers(pointers: Sequence[Pointer]) -> Iterator[tuple[tuple[str, str], ...]]:
-    """Configuration with which git takes replaced files for the pointers that they stand for: a filter of ours that only reads them out."""
+def known_pointers(pointers: Sequence[Pointer], git_dir: Path) -> Iterator[tuple[tuple[str, str], ...]]:
+    """Configuration with which git takes replaced files for the pointers that they stand for: a filter of ours that only reads them out.
+
+    They lie in ``git_dir`` meanwhile, which goes with the run, whatever happens to us.
+    """
     if not pointers:
         yield ()
         return
-    with tempfile.TemporaryDirectory(prefix="aienv-lfs-") as folder:
-        with tree.opened(Path(folder)) as root:
+    folder = git_dir / "aienv-pointers"
+    folder.mkdir(mode=0o700)
+    try:
+        with tree.opened(folder) as root:
             for pointer in pointers:
                 tree.write_file(root, pointer.path, (pointer.text,), executable=False)
-        yield (("filter.lfs.clean", f"cat -- {shlex.quote(folder)}/%f"),)
+        yield (("filter.lfs.clean", f"cat -- {shlex.quote(str(folder.absolute()).replace('%', '%%'))}/%f"),)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -95,7 +95,7 @@ def settle(place: Place, pointers: tuple[lfs.Pointer, ...]) -> None:
         entries = (f"{'100755' if one.executable else '100644'} {one.blob}\t".encode() + one.path + b"\0" for one in pointers)
         git(("update-index", "-z", "--index-info"), env=place.env, input=b"".join(entries))
     if pointers or os.geteuid() == 0:
-        with lfs.known_pointers(pointers) as config, reading(place.mirror):
+        with lfs.known_pointers(pointers, place.git_dir) as config, reading(place.mirror):
             options = ("update-index", "-q", "--refresh")
             git(options, cwd=place.work_tree, env=place.env, config=config, check=False, deadline_s=CHECKOUT_DEADLINE_S)
 
