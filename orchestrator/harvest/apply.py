@@ -76,23 +76,27 @@ def _refuse_obstacles(top: Path, raw: bytes, before: str, branch: str | None) ->
     found = first_obstacle(top, parse_changes(raw), tracked)
     if found is not None:
         path, why = found
-        raise _misfit(f"{path.decode('utf-8', 'backslashreplace')!r} {why}", branch)
+        # A merge in the user's own shell would overwrite what is ignored, too.
+        remedy = f"move it away first, then apply again: git merge would replace it; {_kept(branch)}"
+        raise _misfit(f"{path.decode('utf-8', 'backslashreplace')!r} {why}", remedy)
 
 
 def _conflict(said: str, branch: str | None) -> HarvestFailed:
     lines = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith(("error:", "U ")) or "conflicts" in line]
     shown = _CONTROL.sub(b"?", "; ".join(lines[:5]).encode("utf-8", "replace")).decode("utf-8", "replace") or "git gave no reason"
-    return _misfit(shown, branch)
+    return _misfit(shown, _branch_remedy(branch))
 
 
-def _misfit(reason: str, branch: str | None) -> HarvestFailed:
-    return HarvestFailed(
-        f"the result does not fit your tree, so nothing was changed: {reason}", remedy=_branch_remedy(branch), code="conflict"
-    )
+def _misfit(reason: str, remedy: str) -> HarvestFailed:
+    return HarvestFailed(f"the result does not fit your tree, so nothing was changed: {reason}", remedy=remedy, code="conflict")
 
 
 def _branch_remedy(branch: str | None) -> str:
-    return f"the result stays as branch {branch}: git merge {branch}" if branch else "see aienv show for where the result is"
+    return f"{_kept(branch)}: git merge {branch}" if branch else _kept(branch)
+
+
+def _kept(branch: str | None) -> str:
+    return f"the result stays as branch {branch}" if branch else "see aienv show for where the result is"
 
 
 def _tree(top: Path, env: dict[str, str] | None, problem: str, remedy: str) -> str:

@@ -105,7 +105,8 @@ def test_what_is_in_the_way_stays(user: Path, mine: str, agents: str, named: str
         apply(run, user, branch="aienv/fix-r1")
     assert named in caught.value.message
     assert caught.value.code == "conflict"
-    assert "git merge aienv/fix-r1" in (caught.value.remedy or "")
+    assert "branch aienv/fix-r1" in (caught.value.remedy or "")
+    assert ("move it away first" in (caught.value.remedy or "")) == ("in the way" in str(caught.value) or "of its own" in str(caught.value))
     assert everything(user) == before
     assert {path.name: path.read_text() for path in outside.iterdir()} == {"keep": "outside\n", "b.txt": "b\n"}
 
