@@ -15,7 +15,7 @@ Its own rules:
 
 From below: ``words`` and ``config``; ``files``, ``index``, ``objects`` and ``gitfolder`` parse; ``ourgit`` runs git; ``job`` and ``repo``
 hold what is known; ``snapshot``, ``conversion``, ``worktree``, ``refs`` and ``lost`` make commits and refs; ``bundle`` packs those of one
-repository; ``nested``, ``artifacts`` and ``salvage`` take the rest; ``program`` has the order of it all, and the manifest.
+repository; ``nested``, ``artifacts``, ``leftovers`` and ``salvage`` take the rest; ``program`` has the order of it all, and the manifest.
 """
 
 import os

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.harvest.inside.files import FILE, kind_of, read_file
 from orchestrator.harvest.inside.gitfolder import files_below
 from orchestrator.harvest.inside.index import INDEX_BYTES, REGULAR, Entry, parse_index
+from orchestrator.harvest.inside.objects import object_name
 from orchestrator.harvest.inside.repo import Repo
 from orchestrator.harvest.inside.words import Trouble
 
@@ -73,19 +74,19 @@ def _textual(
             bytes_on_disk = read_file((repo.root or b"") + b"/" + path, repo.config.limits.bundle_bytes) or b""
         except Trouble:
             bytes_on_disk = b""
-        if not restores(contents.get(oid, b""), bytes_on_disk, attributes.get(path, {})):
+        if not restores(contents.get(oid, b""), bytes_on_disk, attributes.get(path, {}), repo.git.width):
             repo.job.raw.setdefault(repo.where, {})[path] = (REGULAR, changed[path])
     return differing
 
 
-def restores(blob: bytes, on_disk: bytes, attributes: Mapping[bytes, bytes]) -> bool:
+def restores(blob: bytes, on_disk: bytes, attributes: Mapping[bytes, bytes], width: int = 20) -> bool:
     """Whether a checkout under ``attributes`` gives the bytes on disk back from ``blob``."""
     text = blob
     encoding = attributes.get(b"working-tree-encoding", b"unspecified")
     if attributes.get(b"ident") == b"set":
-        return False
+        text = text.replace(b"$Id$", b"$Id: " + object_name(b"blob", blob, width).encode() + b" $")
     if attributes.get(b"eol") == b"crlf":
-        text = text.replace(b"\n", b"\r\n")
+        text = re.sub(rb"(?<!\r)\n", b"\r\n", text)
     if encoding not in (b"unspecified", b"unset", b"set"):
         try:
             text = text.decode("utf-8").encode(encoding.decode("ascii"))
@@ -134,6 +135,15 @@ def save_raw(repo: Repo) -> None:
     if raw:
         repo.add("raw", repo.commit(repo.git.tree(raw), [], "Files as they were on disk"), "files before text conversion")
         repo.note(f"line ends or encoding of {len(raw)} files were converted as .gitattributes says; ref raw keeps their bytes")
+
+
+def points_to(pointer: bytes, path: bytes) -> bool:
+    """Whether ``pointer``, as git-lfs writes it, names exactly the bytes of the file at ``path``."""
+    named = re.fullmatch(rb"version [^\n]+\n(?:ext-[^\n]+\n)*oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n", pointer)
+    if named is None or int(named[2]) != os.lstat(path).st_size:
+        return False
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().encode() == named[1]
 
 
 def lfs_pointer(oid: str, size: int) -> bytes:

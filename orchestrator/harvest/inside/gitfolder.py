@@ -21,6 +21,7 @@ class Found(NamedTuple):
     stash: list[str]
     spoken: dict[str, str]  # object -> what a reflog said of it
     stores: list[bytes]
+    beyond: list[bytes]  # object folders that are too many to be searched
 
 
 def read_git_folder(folder: bytes, damaged: Callable[[str], None], *, own_refs: bool = True) -> Found:
@@ -42,7 +43,7 @@ def read_git_folder(folder: bytes, damaged: Callable[[str], None], *, own_refs: 
             refs[name] = resolved
     spoken: dict[str, str] = {}
     stash = _logs(common, refs, spoken, damaged) if own_refs else []
-    return Found(head_name, head, refs, stash, spoken, object_stores(folder, common))
+    return Found(head_name, head, refs, stash, spoken, *object_stores(folder, common))
 
 
 def common_folder(folder: bytes) -> bytes:

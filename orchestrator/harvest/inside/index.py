@@ -15,7 +15,7 @@ INDEX_BYTES = 512 * 1024 * 1024  # of the index of a work tree, or of a pack
 
 
 class Entry(NamedTuple):
-    """One line of an index. ``stamp`` is (ctime s, ns, mtime s, ns, inode, size) as git noted it; None without it."""
+    """One line of an index, without the time stamps: whoever wrote the index can forge them."""
 
     path: bytes
     mode: int
@@ -23,7 +23,6 @@ class Entry(NamedTuple):
     stage: int
     absent_ok: bool  # skip-worktree: the file may be absent without being deleted
     planned: bool  # intent to add: only the name is staged
-    stamp: tuple[int, ...] | None
 
 
 def parse_index(data: bytes, width: int) -> list[Entry]:
@@ -54,7 +53,7 @@ def parse_index(data: bytes, width: int) -> list[Entry]:
 
 
 def _parse_entry(data: bytes, start: int, width: int, version: int, previous: bytes) -> tuple[Entry, int]:
-    c_s, c_ns, m_s, m_ns, _dev, inode, mode, _uid, _gid, size = struct.unpack_from(">10I", data, start)
+    (mode,) = struct.unpack_from(">I", data, start + 24)
     position = start + 40 + width
     oid = data[start + 40 : position].hex()
     (flags,) = struct.unpack_from(">H", data, position)
@@ -76,9 +75,7 @@ def _parse_entry(data: bytes, start: int, width: int, version: int, previous: by
         position = start + ((end - start + 8) & ~7)
     if position > len(data) - width:
         raise ValueError
-    planned = bool(extended & 0x2000)
-    stamp = None if planned else (c_s, c_ns, m_s, m_ns, inode, size)
-    return Entry(path, mode, oid, (flags >> 12) & 3, bool(extended & 0x4000), planned, stamp), position
+    return Entry(path, mode, oid, (flags >> 12) & 3, bool(extended & 0x4000), bool(extended & 0x2000)), position
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -119,22 +116,6 @@ def build_index(entries: Mapping[bytes, tuple[int, str]], width: int) -> bytes:
     return data + (hashlib.sha1 if width == 20 else hashlib.sha256)(data).digest()
 
 
-def same_stamp(entry: Entry, facts: os.stat_result, index_time_ns: int) -> bool:
-    """Whether git's own stat data says that the file is what the index holds. A file as young as the index may have changed unseen."""
-    if entry.stamp is None:
-        return False
-    c_s, c_ns, m_s, m_ns, inode, size = entry.stamp
-    mask = 0xFFFFFFFF
-    return (
-        (m_s, m_ns) == (facts.st_mtime_ns // 10**9 & mask, facts.st_mtime_ns % 10**9)
-        and (c_s, c_ns) == (facts.st_ctime_ns // 10**9 & mask, facts.st_ctime_ns % 10**9)
-        and inode == facts.st_ino & mask
-        and size == facts.st_size & mask
-        and m_s * 10**9 + m_ns < index_time_ns
-        and mode_of(facts) == entry.mode
-    )
-
-
 def mode_of(facts: os.stat_result) -> int:
     if stat.S_ISLNK(facts.st_mode):
         return SYMLINK
@@ -149,4 +130,4 @@ def choose(entries: Iterable[Entry]) -> dict[bytes, Entry]:
         held = chosen.get(entry.path)
         if held is None or rank[entry.stage] < rank[held.stage]:
             chosen[entry.path] = entry
-    return {path: entry if entry.stage == 0 else entry._replace(stamp=None) for path, entry in chosen.items()}
+    return chosen

@@ -39,9 +39,9 @@ TEMPLATES = frozenset(
 )
 # Settings that a clone begins with; any other line was written by somebody.
 PLAIN_SETTING = re.compile(
-    rb"""\[(core|extensions)\]|\[(remote|branch|submodule)\ "[^"\n]*"\]"""
-    rb"""|(repositoryformatversion|filemode|bare|logallrefupdates|symlinks|ignorecase|objectformat|active)\ ?=\ ?[0-9a-z]{1,8}"""
-    rb"""|(worktree|url|fetch|remote|merge)\ ?=\ ?\S{1,400}"""
+    rb"""\[(core|extensions|advice|gc)\]|\[(remote|branch|submodule)\ "[^"\n]*"\]"""
+    rb"""|(repositoryformatversion|filemode|bare|logallrefupdates|symlinks|ignorecase|objectformat|active|auto)\ ?=\ ?[0-9a-z]{1,8}"""
+    rb"""|(detachedHead|addEmbeddedRepo)\ =\ false|(worktree|url|fetch|remote|merge)\ ?=\ ?\S{1,400}"""
 )
 
 

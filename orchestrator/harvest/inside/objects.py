@@ -10,16 +10,21 @@ from orchestrator.harvest.inside.files import read_file
 from orchestrator.harvest.inside.index import INDEX_BYTES
 from orchestrator.harvest.inside.words import Trouble, is_oid
 
+STORES = 16  # object folders of one repository
 OBJECTS = 500_000  # in the agent's own store; above, loose ends are not looked for and .git is kept raw
 
 
-def object_stores(folder: bytes, common: bytes) -> list[bytes]:
-    """Object folders of the agent, in order of search, alternates included as far as they are objects folders that exist."""
+def object_stores(folder: bytes, common: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Object folders of the agent, in order of search, alternates included as far as they exist; and those that are not searched."""
     stores: list[bytes] = []
+    beyond: list[bytes] = []
     pending = [os.path.realpath(common + b"/objects"), os.path.realpath(folder + b"/objects")]
-    while pending and len(stores) < 16:
+    while pending:
         store = pending.pop(0)
-        if store in stores or not os.path.isdir(store) or b"\n" in store or store.startswith(b'"'):
+        if store in stores or store in beyond or not os.path.isdir(store):
+            continue
+        if len(stores) == STORES or b"\n" in store or store.startswith(b'"'):
+            beyond.append(store)  # git would not take such a name from a list
             continue
         stores.append(store)
         try:
@@ -27,7 +32,7 @@ def object_stores(folder: bytes, common: bytes) -> list[bytes]:
         except Trouble:
             continue
         pending.extend(os.path.realpath(os.path.join(store, line)) for line in text.split(b"\n") if line and line[:1] != b"#")
-    return stores
+    return stores, beyond
 
 
 def objects_in(store: bytes, width: int) -> set[str]:
@@ -97,8 +102,12 @@ def parse_tree(data: bytes, width: int) -> Iterator[tuple[int, bytes, str]]:
         position = nul + 1 + width
 
 
+def object_name(kind: bytes, data: bytes, width: int) -> str:
+    return (hashlib.sha1 if width == 20 else hashlib.sha256)(kind + b" %d\0" % len(data) + data).hexdigest()
+
+
 def empty_object(kind: bytes, width: int) -> str:
-    return (hashlib.sha1 if width == 20 else hashlib.sha256)(kind + b" 0\0").hexdigest()
+    return object_name(kind, b"", width)
 
 
 def header_of(commit: bytes) -> str:

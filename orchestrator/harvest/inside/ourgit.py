@@ -190,6 +190,15 @@ class Git:
                 found[name] = (words[0], words[1])
         return found
 
+    def sizes(self, oids: Iterable[str]) -> dict[str, int]:
+        """object -> its length in bytes, of those that exist."""
+        asked = sorted(set(oids))
+        if not asked:
+            return {}
+        text = self.run("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin="\n".join(asked).encode() + b"\n")
+        words = (line.decode("ascii", "replace").split(" ") for line in text.split(b"\n"))
+        return {word[0]: int(word[1]) for word in words if len(word) == 2 and word[1].isdigit()}
+
     def contents(self, oids: Iterable[str]) -> dict[str, bytes]:
         """object -> its bytes; for small objects. One that is damaged ends the answer, so the rest is missing from it."""
         asked = sorted(set(oids))
@@ -233,10 +242,14 @@ class Git:
         if len(paths) <= FEW:
             return self._hash(root, paths, "-w")
         # Git writes an object again that it finds in a folder which it may not write; so of many files only the new ones are stored.
-        oids = self._hash(root, paths)
+        oids = self.name_files(root, paths)
         known = self.check(oids.values())
         self._hash(root, [path for path in paths if oids[path] not in known], "-w")
         return oids
+
+    def name_files(self, root: bytes, paths: Sequence[bytes]) -> dict[bytes, str]:
+        """The names that the bytes of regular files would have as objects; path -> object."""
+        return self._hash(root, paths)
 
     def _hash(self, root: bytes, paths: Sequence[bytes], *options: str) -> dict[bytes, str]:
         if not paths:

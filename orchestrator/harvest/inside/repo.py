@@ -39,7 +39,9 @@ class Repo:
         self.worktree: str | None = None
         self.worktree_tree: str | None = None
         self.disk = walk(root, self.config.masked_inodes) if root is not None else Tree({}, [], [], [], [], [], False)
-        self.found = read_git_folder(folder, self.damage, own_refs=not linked) if folder is not None else Found(None, None, {}, [], {}, [])
+        self.found = (
+            read_git_folder(folder, self.damage, own_refs=not linked) if folder is not None else Found(None, None, {}, [], {}, [], [])
+        )
         self.git = Git(self.config, scratch, self._width(), self.config.objects, self._excludes(), job.ends)
         self.raw_packs: set[bytes] = set()
         self.shadows = self._shadow_stores()
@@ -64,6 +66,8 @@ class Repo:
 
     def _shadow_stores(self) -> list[bytes]:
         shadows = []
+        if self.found.beyond:
+            self.job.incomplete(f"{len(self.found.beyond)} object folders are not searched, among them {show(self.found.beyond[0])}")
         for store in self.found.stores:
             if store not in self.config.objects:
                 try:
@@ -148,16 +152,16 @@ class Repo:
             return None
         return facts
 
-    def hash_files(self, paths: Sequence[bytes]) -> dict[bytes, str]:
-        """path -> object of regular files, stored; without those that cannot be read."""
+    def hash_files(self, paths: Sequence[bytes], *, store: bool = True) -> dict[bytes, str]:
+        """path -> object of regular files, stored or only named; without those that cannot be read."""
         try:
-            return self.git.hash_files(self.root or b"", paths)
+            return (self.git.hash_files if store else self.git.name_files)(self.root or b"", paths)
         except Trouble:
             if len(paths) == 1:
                 self.job.unreadable_path(self.where, paths[0])
                 return {}
         half = len(paths) // 2
-        return self.hash_files(paths[:half]) | self.hash_files(paths[half:])
+        return self.hash_files(paths[:half], store=store) | self.hash_files(paths[half:], store=store)
 
     # commits of ours
 

@@ -1,20 +1,25 @@
-"""The files on disk as trees: the work tree's (unchanged files as the index has them, others stored anew), and ignored ones apart."""
+"""The files on disk as trees: the work tree's (every file is hashed; what no one has is stored), and ignored ones apart."""
 
 import os
 import stat
 from collections.abc import Mapping
 
-from orchestrator.harvest.inside.conversion import by_the_rules
+from orchestrator.harvest.inside.conversion import by_the_rules, points_to
 from orchestrator.harvest.inside.files import FILE, LINK, git_folder_of, kind_at
 from orchestrator.harvest.inside.gitfolder import head_of
-from orchestrator.harvest.inside.index import GITLINK, Entry, mode_of, same_stamp
+from orchestrator.harvest.inside.index import GITLINK, Entry, mode_of
+from orchestrator.harvest.inside.objects import object_name
 from orchestrator.harvest.inside.repo import Repo
 from orchestrator.harvest.inside.words import below, show
 
+BIG_BYTES = 8 * 1024 * 1024  # above it, a look at the length comes before the hash
+POINTER_BYTES = 1024  # git-lfs takes nothing longer for a pointer
 
-def snapshot(repo: Repo, chosen: Mapping[bytes, Entry], ignored: Mapping[bytes, bytes], time_ns: int) -> dict[bytes, tuple[int, str]]:
-    """The tree that the files on disk stand for."""
+
+def snapshot(repo: Repo, chosen: Mapping[bytes, Entry], ignored: Mapping[bytes, bytes]) -> dict[bytes, tuple[int, str]]:
+    """The tree that the files on disk stand for. The time stamps of the index are the agent's to forge, so they prove nothing."""
     tree: dict[bytes, tuple[int, str]] = {}
+    tracked: dict[bytes, os.stat_result] = {}
     dirty: dict[bytes, os.stat_result] = {}
     special, files = set(repo.disk.special), repo.disk.files
     for path, entry in chosen.items():
@@ -26,18 +31,54 @@ def snapshot(repo: Repo, chosen: Mapping[bytes, Entry], ignored: Mapping[bytes, 
         kind = files.get(path) or (kind_at(repo.root or b"", path) if below(path, repo.disk.nested) else None)
         if kind in (FILE, LINK):
             facts = repo.facts(path)
-            if facts is None or same_stamp(entry, facts, time_ns):
+            if facts is None:
                 tree[path] = (entry.mode, entry.oid)
             else:
-                dirty[path] = facts
+                tracked[path] = facts
         elif (kind is None and path not in special and (entry.absent_ok or below(path, repo.disk.closed))) or _kept_aside(repo, path):
             tree[path] = (entry.mode, entry.oid)
+    same = _unchanged(repo, tracked, chosen)
+    tree |= {path: (mode_of(tracked[path]), chosen[path].oid) for path in same}
+    dirty |= {path: facts for path, facts in tracked.items() if path not in same}
     for path in files:
         if path not in chosen and path not in ignored and not below(path, repo.masked):
             facts = repo.facts(path)
             if facts is not None:
                 dirty[path] = facts
     return tree | _stored(repo, _affordable(repo, dirty), chosen)
+
+
+def _unchanged(repo: Repo, tracked: Mapping[bytes, os.stat_result], chosen: Mapping[bytes, Entry]) -> set[bytes]:
+    """Files whose bytes are those of the object that the index names, or whose large contents are those that it points to."""
+    sizes = repo.git.sizes({chosen[path].oid for path, facts in tracked.items() if facts.st_size > BIG_BYTES or repo.config.lfs})
+    candidates, same = [], set()
+    for path, facts in tracked.items():
+        oid = chosen[path].oid
+        if stat.S_ISLNK(facts.st_mode):
+            target = os.readlink((repo.root or b"") + b"/" + path)
+            if mode_of(facts) == chosen[path].mode and object_name(b"blob", target, repo.git.width) == oid:
+                same.add(path)
+        elif oid not in sizes or sizes[oid] == facts.st_size:
+            candidates.append(path)
+    oids = repo.hash_files(sorted(candidates), store=False)
+    same.update(path for path in candidates if oids.get(path) == chosen[path].oid)
+    left = {path: facts for path, facts in tracked.items() if path not in same}
+    return same | _same_lfs(repo, left, chosen, sizes)
+
+
+def _same_lfs(repo: Repo, tracked: Mapping[bytes, os.stat_result], chosen: Mapping[bytes, Entry], sizes: Mapping[str, int]) -> set[bytes]:
+    """Files that are what a pointer of the base's says: the host has them. A pointer of the agent's may be all that is left of a file."""
+    if not repo.config.lfs or repo.base is None:
+        return set()
+    old = repo.git.listed(repo.base)
+    kept = {
+        path: oid
+        for path, facts in tracked.items()
+        if stat.S_ISREG(facts.st_mode) and old.get(path, (0, ""))[1] == (oid := chosen[path].oid)
+    }
+    pointers = {path: oid for path, oid in kept.items() if sizes.get(oid, POINTER_BYTES) < POINTER_BYTES}
+    texts = repo.git.contents(pointers.values())
+    return {path for path, oid in pointers.items() if points_to(texts.get(oid, b""), (repo.root or b"") + b"/" + path)}
 
 
 def _kept_aside(repo: Repo, path: bytes) -> bool:

@@ -1,6 +1,5 @@
 """The work tree comes first: it is brought out even when everything below ``.git`` is broken."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 from orchestrator.harvest.inside.conversion import save_lfs, save_raw
@@ -18,7 +17,7 @@ def save_worktree(repo: Repo) -> None:
     _tell_of_disk(repo)
     if b"" in repo.disk.closed:
         return  # not one file can be seen, and a commit would say that all are deleted; the host opens the folder and asks again
-    entries, time_ns = _staged(repo)
+    entries = _staged(repo)
     chosen = choose(entries)
     for problem in [path for path in chosen if not holdable(path)]:
         repo.damage(f"the index holds the impossible path {show(problem)}")
@@ -27,7 +26,7 @@ def save_worktree(repo: Repo) -> None:
     staged = {path: (entry.mode, entry.oid) for path, entry in chosen.items() if not entry.planned and not below(path, repo.masked)} | rest
     ignored = ignored_files(repo, chosen, staged)
     try:
-        tree = snapshot(repo, chosen, ignored, time_ns) | rest
+        tree = snapshot(repo, chosen, ignored) | rest
         _commit_worktree(repo, tree)
     except Trouble as problem:
         repo.damage(f"the work tree is read anew from the files alone: {problem}")
@@ -55,25 +54,25 @@ def _tell_of_disk(repo: Repo) -> None:
         repo.job.incomplete(f"more than {WALK_ENTRIES} files: not all of them were looked at")
 
 
-def _staged(repo: Repo) -> tuple[list[Entry], int]:
-    """The agent's index, else what HEAD or the base holds; with the time at which the index was written."""
+def _staged(repo: Repo) -> list[Entry]:
+    """The agent's index, else what HEAD or the base holds."""
     path = repo.folder + b"/index" if repo.folder is not None else None
     if path is not None:
         try:
             data = read_file(path, INDEX_BYTES)
             if data is not None:
-                return parse_index(data, repo.git.width), os.stat(path).st_mtime_ns
+                return parse_index(data, repo.git.width)
         except Trouble as problem:
             repo.damage(str(problem))
     start = repo.head or repo.base
     if start is None:
-        return [], 0
+        return []
     try:
         listed = repo.git.listed(start)
     except Trouble as problem:
         repo.damage(str(problem))
         listed = repo.git.listed(repo.base) if repo.base and repo.base != start else {}
-    return [Entry(path, mode, oid, 0, False, False, None) for path, (mode, oid) in listed.items()], 0
+    return [Entry(path, mode, oid, 0, False, False) for path, (mode, oid) in listed.items()]
 
 
 def masked_base(repo: Repo) -> dict[bytes, tuple[int, str]]:
@@ -96,7 +95,7 @@ def worktree_alone(repo: Repo, ignored: Mapping[bytes, bytes], rest: dict[bytes,
     """The files on disk on top of the base, with nothing taken from the agent's repository."""
     repo.git.borrow(repo.config.objects)
     try:
-        tree = snapshot(repo, {}, ignored, 0) | rest
+        tree = snapshot(repo, {}, ignored) | rest
         repo.set_worktree(repo.git.tree(tree), repo.base)
         repo.git.reachable([repo.worktree or ""], repo.hosts)
     except Trouble as problem:

@@ -100,7 +100,8 @@ def test_bytes_below_git_are_kept(place: Place, folder: str) -> None:
         pytest.param("echo x > x; git add x; git commit -qm 'one' -m 'two'; git commit -q --amend -m three", id="commits"),
         pytest.param(
             "git checkout -qb o; echo x > x; git add x; git commit -qm x; git checkout -q main; echo y > y; git add y; git commit -qm y;"
-            "git merge -q -m merged o; git reset -q --hard HEAD~1; git rebase -q o; git checkout -qb p HEAD~1; git cherry-pick main; git tag -am t t",
+            "git merge -q -m merged o; git reset -q --hard HEAD~1; git rebase -q o; git checkout -qb p HEAD~1; git cherry-pick main;"
+            "git tag -am t t",
             id="merge-rebase",
         ),
         pytest.param("echo x >> a.txt; git stash -q; git stash pop -q; git commit -qam s; git revert --no-edit HEAD; git gc -q", id="gc"),
@@ -130,3 +131,64 @@ def test_pack_without_index(place: Place) -> None:
     assert place.holds("packed\n")
     assert _salvaged(place) == {"git/objects/pack/pack-broken.pack"}
     assert any("pack-broken has no index" in note for note in harvest.notes)
+
+
+FORGE = """
+import hashlib, os, struct, time
+index = bytearray(open(".git/index", "rb").read())
+facts = os.stat("a.txt")
+at = index.find(b"a.txt\\0") - 62
+struct.pack_into(">4I", index, at, *divmod(facts.st_ctime_ns, 10**9), *divmod(facts.st_mtime_ns, 10**9))
+struct.pack_into(">I", index, at + 20, facts.st_ino & 0xFFFFFFFF)
+struct.pack_into(">3I", index, at + 28, facts.st_uid, facts.st_gid, facts.st_size)
+index[-20:] = hashlib.sha1(index[:-20]).digest()
+open(".git/index", "wb").write(index)
+os.utime(".git/index", (time.time() + 1000, time.time() + 1000))
+"""
+
+
+@pytest.mark.parametrize("written", ["eno", "longer"])
+def test_forged_stamp_hides_nothing(place: Place, written: str) -> None:
+    """The agent's index says that a changed file, even one of the same length, is what it was: its bytes come out all the same."""
+    place.agent(f"echo {written} > a.txt; python3 -c '{FORGE}'")
+    assert place.agent("git status --porcelain") == ""
+    harvest = place.harvest()
+    assert changed(harvest) == {"a.txt": "M"}
+    assert place.text("worktree", "a.txt") == written
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        pytest.param("*.txt text eol=crlf", "one\\ntwo\\n", id="line-ends"),
+        pytest.param("*.txt ident", "$Id$\\n", id="ident"),
+        pytest.param("*.txt working-tree-encoding=UTF-16", "text\\n", id="encoding"),
+    ],
+)
+def test_untouched_converted_files_are_no_change(rule: str, text: str) -> None:
+    """A checkout whose bytes differ from its objects is hashed too, and still is what it was."""
+    with new_place() as place:
+        encode = "| iconv -t UTF-16" if "encoding" in rule else ""
+        place.start(f"echo '{rule}' > .gitattributes; printf '{text}' {encode} > c.txt; git add .; git commit -qm base")
+        harvest = place.harvest()
+        assert (names(harvest), changed(harvest), harvest.notes) == (set(), {}, ())
+
+
+def test_too_many_object_folders_are_told(place: Place) -> None:
+    """Alternates beyond those that are searched may hold something: the workspace stays, and a note says why."""
+    place.agent("for i in $(seq 20); do mkdir -p .git/stores/$i; echo /workspaces/app/.git/stores/$i >> .git/objects/info/alternates; done")
+    harvest = place.harvest()
+    assert not harvest.complete
+    assert any("object folders are not searched" in note for note in harvest.notes)
+
+
+def test_more_submodules_than_are_opened(place: Place) -> None:
+    """Git folders without work trees beyond the hundredth are kept raw and told."""
+    place.agent("git init -q --template= m; echo x > m/x; mkdir .git/modules; for i in $(seq 102); do cp -r m/.git .git/modules/m$i; done")
+    place.agent("echo precious > .git/modules/m102/f; echo precious > .git/modules/m99/f; rm -rf m")
+    harvest = place.harvest()
+    assert not harvest.complete
+    kept = _salvaged(place)
+    assert "git/modules/m99/f" in kept
+    assert any("more than 100 nested" in note for note in harvest.notes)
+    assert len({name for name in kept if name.endswith("/f")}) == 2

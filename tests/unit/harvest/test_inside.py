@@ -6,7 +6,6 @@ import re
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from orchestrator.harvest.inside.artifacts import matches
 from orchestrator.harvest.inside.config import config_from
 from orchestrator.harvest.inside.conversion import restores
 from orchestrator.harvest.inside.gitfolder import read_git_folder
-from orchestrator.harvest.inside.index import Entry, build_index, parse_index, same_stamp
+from orchestrator.harvest.inside.index import build_index, parse_index
 from orchestrator.harvest.inside.objects import pack_names, parse_tree
 from orchestrator.harvest.inside.words import Trouble, group_of, holdable, safe_ref, show, unique
 from orchestrator.harvest.request import PROGRAM, HarvestRequest, config_bytes
@@ -210,19 +209,6 @@ def test_index_as_we_write_it(tmp_path: Path) -> None:
     assert [entry.path for entry in parse_index((tmp_path / ".git/index").read_bytes(), 20)] == sorted(entries)
 
 
-def test_young_files_are_looked_at(tmp_path: Path) -> None:
-    """A file written in the same moment as the index may have changed unseen, so its stamp proves nothing."""
-    file = tmp_path / "f"
-    file.write_text("x")
-    facts = file.stat()
-    stamp = (*divmod(facts.st_ctime_ns, 10**9), *divmod(facts.st_mtime_ns, 10**9), facts.st_ino, facts.st_size)
-    entry = Entry(b"f", 0o100644, "0" * 40, 0, False, False, stamp)
-    assert same_stamp(entry, facts, time.time_ns() + 10**9)
-    assert not same_stamp(entry, facts, facts.st_mtime_ns)
-    assert not same_stamp(entry._replace(mode=0o100755), facts, time.time_ns() + 10**9)
-    assert not same_stamp(entry._replace(stamp=None), facts, time.time_ns() + 10**9)
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 5), st.integers(0, 2**32 - 1), st.booleans())
 def test_any_bytes_as_index(body: bytes, version: int, count: int, sealed: bool) -> None:
@@ -321,7 +307,10 @@ def test_artifact_patterns(tmp_path: Path, pattern: str, found: list[str]) -> No
         (b"a", "a".encode("utf-16-le"), {b"working-tree-encoding": b"UTF-16LE"}, True),
         (b"\xff", b"\xff", {b"working-tree-encoding": b"UTF-16LE"}, False),
         (b"a", b"a", {b"working-tree-encoding": b"no-such"}, False),
+        (b"a\r\nb\n", b"a\r\nb\r\n", {b"eol": b"crlf"}, True),
         (b"$Id$", b"$Id$", {b"ident": b"set"}, False),
+        (b"$Id$", b"$Id: b3f5ebfb5843bc43ceecff6d4f26bb37c615beb1 $", {b"ident": b"set"}, True),
+        (b"$Id$", b"$Id: mine $", {b"ident": b"set"}, False),
     ],
 )
 def test_restores(blob: bytes, disk: bytes, attributes: dict[bytes, bytes], same: bool) -> None:
