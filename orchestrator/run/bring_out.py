@@ -15,6 +15,7 @@ from orchestrator.harvest.request import HarvestRequest, config_bytes
 from orchestrator.model.codec import to_plain
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import Delivery, Harvest
+from orchestrator.report.text import plural
 from orchestrator.run.commands import harvest_request
 from orchestrator.run.context import Context, Workspace
 from orchestrator.run.masked import still_hidden
@@ -68,13 +69,7 @@ def _harvest(context: Context, environment: Environment | None) -> None:
     with context.step(Step.HARVEST, "harvesting", at=context.harvest_time) as learned:
         _empty(context.folder.outbox)
         if environment is not None and not environment.launcher.lost.is_set():
-            code, said = _run_program(context, environment)
-            if code == 0 and (unreadable := read_manifest(context.folder.outbox).unreadable):
-                # The agent closed some of its own files (mode 000): open them, and look again.
-                make_readable(context.folder.workspace(context.plan.repo.name))
-                context.notes.append(f"{len(unreadable)} unreadable paths were opened for the harvest")
-                _empty(context.folder.outbox)
-                code, said = _run_program(context, environment)
+            code, said = _run_readable(context, environment)
             if code == 0:
                 return
             context.notes.append(f"the first harvest attempt ended with {code}: {said}")
@@ -94,10 +89,21 @@ def _in_new_environment(context: Context) -> tuple[int | None, str]:
     request = environment_request(context, "harvest")
     environment = backend.open(request)
     try:
-        return _run_program(context, environment)
+        return _run_readable(context, environment)
     finally:
         environment.launcher.close()
         backend.destroy(environment.ref)
+
+
+def _run_readable(context: Context, environment: Environment) -> tuple[int | None, str]:
+    """The harvest; once more when the agent closed some of its own files (mode 000), after they were opened."""
+    code, said = _run_program(context, environment)
+    if code == 0 and (unreadable := read_manifest(context.folder.outbox).unreadable):
+        make_readable(context.folder.workspace(context.plan.repo.name))
+        context.notes.append(f"{plural(len(unreadable), 'unreadable path')} opened for the harvest")
+        _empty(context.folder.outbox)
+        code, said = _run_program(context, environment)
+    return code, said
 
 
 def _run_program(context: Context, environment: Environment) -> tuple[int | None, str]:

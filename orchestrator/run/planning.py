@@ -21,6 +21,7 @@ from orchestrator.repos import mirror as mirrors
 from orchestrator.repos.changes import capture
 from orchestrator.repos.changeset import ChangeSet
 from orchestrator.repos.gitcmd import git
+from orchestrator.repos.local import git_dir_of
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.resolve import Resolved, resolve
 from orchestrator.repos.source import parse_source
@@ -165,7 +166,8 @@ def _environment(task: TaskSpec, found: Resolved, environ: Mapping[str, str]) ->
 
 def _identity(found: Resolved, environ: Mapping[str, str]) -> tuple[str, str]:
     folder = Path(found.location) if found.kind == "path" else None
-    said = git(("config", "--get-regexp", r"^user\.(name|email)$"), cwd=folder, check=False, trusted=True).text
+    bare = git_dir_of(folder) if folder else None
+    said = git(("config", "--get-regexp", r"^user\.(name|email)$"), cwd=folder, git_dir=bare, check=False, trusted=True).text
     values = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
     name = environ.get("GIT_AUTHOR_NAME") or values.get("user.name") or _NO_ONE[0]
     return name, environ.get("GIT_AUTHOR_EMAIL") or values.get("user.email") or _NO_ONE[1]

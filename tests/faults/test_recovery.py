@@ -120,3 +120,12 @@ def test_what_was_not_brought_out_stays(tmp_path: Path, repository: Path) -> Non
     assert Path(row["workspace"], "big").stat().st_size == 9 << 30
     assert aienv(home, repository, "rm", "--force", row["id"]).returncode == 0
     assert not list((home / "work").iterdir())
+
+
+def test_closed_files_come_out_of_a_killed_run(tmp_path: Path, repository: Path) -> None:
+    """The agent closed its workspace and was killed with everything: the recovery opens it and brings all out."""
+    home = tmp_path / "home"
+    killed_run(home, repository, "echo precious > work; touch ready; chmod 000 work .; sleep 60")
+    assert aienv(home, repository, "gc").returncode == 0
+    assert "precious" in git(repository, "log", "--all", "-p")
+    assert not list((home / "work").iterdir())
