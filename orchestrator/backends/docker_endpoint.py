@@ -55,6 +55,12 @@ def find_endpoint(explicit: str | None, environ: Mapping[str, str]) -> Endpoint:
 
 def _usable(endpoint: Endpoint) -> Endpoint:
     scheme = endpoint.address.partition("://")[0]
+    if "@" in endpoint.address and scheme != "ssh":
+        raise BackendUnavailable(
+            f"{endpoint.source} names a Docker engine with a user or password in its address",  # and is not repeated here
+            remedy="leave it out: engines know certificates only (DOCKER_CERT_PATH)",
+            code="engine-address",
+        )
     if scheme == "ssh":
         raise BackendUnavailable(
             f"the Docker engine of {endpoint.source} is on another machine ({endpoint.address}), which cannot mount folders of this one",

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from orchestrator.backends.protocol import Environment, EnvironmentRequest, Folders, Role
-from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed
+from orchestrator.errors import AienvError, HarvestFailed
 from orchestrator.harvest.deliver import deliver, push
 from orchestrator.harvest.receive import make_readable, read_manifest, receive
 from orchestrator.harvest.request import HarvestRequest, config_bytes
@@ -16,11 +16,12 @@ from orchestrator.model.codec import to_plain
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import Delivery, Harvest
 from orchestrator.report.text import plural
-from orchestrator.run.commands import harvest_request
+from orchestrator.run.commands import START_S, harvest_request
 from orchestrator.run.context import Context, Workspace
 from orchestrator.run.masked import still_hidden
 from orchestrator.run.output import TailSink
 from orchestrator.run.steps import Step
+from orchestrator.run.teardown import end_environment
 from orchestrator.sandbox.argv import OBJECTS, OUTBOX
 
 OPEN_DEADLINE_S = 60.0
@@ -73,6 +74,7 @@ def _harvest(context: Context, environment: Environment | None) -> None:
             if code == 0:
                 return
             context.notes.append(f"the first harvest attempt ended with {code}: {said}")
+            end_environment(context, [], [])
         learned["again"] = True
         _empty(context.folder.outbox)
         code, said = _in_new_environment(context)
@@ -110,11 +112,11 @@ def _run_program(context: Context, environment: Environment) -> tuple[int | None
     config = config_bytes(_request(context, environment))
     sink = TailSink(context.folder.run / "harvest.log")
     process = environment.launcher.run(harvest_request(context, environment, config), sink)
-    ended = process.wait(HARVEST_DEADLINE_S)
+    ended = process.wait(HARVEST_DEADLINE_S) if process.wait_started(START_S) else None
     sink.close()
     if ended is None:
         process.kill()
-        raise EnvironmentFailed(f"the harvest did not end within {HARVEST_DEADLINE_S:.0f} s")
+        return None, "the launcher did not start it, or it did not end in time"
     said = ended.failure or sink.tail.decode("utf-8", "backslashreplace").strip()[-400:]
     return ended.code, said or (environment.describe_end() if ended.lost else "it said nothing")
 

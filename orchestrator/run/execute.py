@@ -201,8 +201,8 @@ def _environment(context: Context) -> Environment:
 
 
 def _bring_out(context: Context, result: Result) -> None:
-    if result.outcome is None or result.outcome.reason == "lost":
-        quiesce(context, result)
+    if result.outcome is None or result.outcome.exit_code is None:
+        quiesce(context, result)  # lost, or mute: a frozen place would go on later, side by side with the harvest
     try:
         result.harvest, result.delivery = bring_out(context, context.environment)
     except HarvestFailed:
@@ -211,7 +211,7 @@ def _bring_out(context: Context, result: Result) -> None:
 
 
 def quiesce(context: Context, result: Result) -> None:
-    """End a place whose launcher no longer answers: nobody may write while the harvest reads.
+    """End a place whose launcher is gone or no longer answers: nobody may write while the harvest reads.
 
     What cannot be ended (its engine is down) may go on writing; then the workspace is kept, and harvested again when it is over.
     """

@@ -31,4 +31,6 @@ class Faults:
         if self._point != f"{step.value}:{state}" or not self._command:
             return
         self._point = None
-        subprocess.run(["/bin/sh", "-c", self._command], env={**os.environ, **self.parts}, timeout=_DEADLINE_S, check=False)
+        subprocess.run(
+            ["/bin/sh", "-c", self._command], env={**os.environ, **self.parts}, timeout=_DEADLINE_S, check=False, stdout=subprocess.DEVNULL
+        )

@@ -104,3 +104,11 @@ def test_broken_config_file(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BackendUnavailable, match=r"config\.json"):
         find_endpoint(None, {"DOCKER_CONFIG": str(tmp_path)})
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    """Engines know no passwords; the message must not show one."""
+    with pytest.raises(BackendUnavailable) as refused:
+        find_endpoint(None, {"DOCKER_HOST": "tcp://user:hunter2@127.0.0.1:9"})
+    assert refused.value.code == "engine-address"
+    assert "hunter2" not in refused.value.message
