@@ -1,5 +1,6 @@
 """One source of settings (a file, the variables, the flags) as a flat table of parsed values with their places."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn
@@ -139,6 +140,10 @@ def _elsewhere(name: str) -> str:
     """``memory`` at the top most likely means ``limits.memory``."""
     last = name.rpartition(".")[2]
     found = [key for key in KEYS if key.rpartition(".")[2] == last] or [key for key in GROUPS if key == last]
+    if not found:  # "memroy": near the last part of a key
+        by_last = {key.rpartition(".")[2]: key for key in KEYS}
+        close = difflib.get_close_matches(last[:80].lower(), by_last, n=1, cutoff=0.7)
+        found = [by_last[close[0]]] if close else []
     return f", perhaps {found[0]!r}?" if found else nearest(name, KEYS)
 
 

@@ -48,6 +48,7 @@ def test_task_file() -> None:
         ("agnet: claude", "task.yaml:2: agnet: unknown key, perhaps 'agent'?", "valid here: version, name"),
         ("sandbx:\n  mask: [x]", "task.yaml:2: sandbx: unknown key, perhaps 'sandbox'?", ""),
         ("memory: 4g", "task.yaml:2: memory: unknown key, perhaps 'limits.memory'?", ""),
+        ("memroy: 4g", "task.yaml:2: memroy: unknown key, perhaps 'limits.memory'?", ""),
         ("limits.memory: 4g", "task.yaml:2: limits.memory: unknown key with a dot", "write limits: {memory: ...}"),
         ("locked: [docker]", "task.yaml:2: locked: unknown key", ""),
         ("zzzzzz: 1", "task.yaml:2: zzzzzz: unknown key", "valid here: "),
