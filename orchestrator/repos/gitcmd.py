@@ -178,7 +178,7 @@ def _run(
             _kill(process)
             kind = RemoteUnreachable if network else EnvironmentFailed
             raise kind(f"{named}: no end after {deadline_s:.0f} s", remedy="try again, or allow more time", code="git-timeout") from problem
-        except BaseException:
+        except BaseException:  # ^C too: the program must not outlive us
             _kill(process)
             raise
         return pipes.result(code)

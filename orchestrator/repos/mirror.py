@@ -258,7 +258,7 @@ def _build(mirror: Mirror, state: State, width: int, deadline_s: float, *, with_
         warnings = _fetch(source, fresh, deadline_s) if with_refs else ()
         _write_state(fresh, state)
         _put_in_place(mirror, fresh)
-    except BaseException:
+    except BaseException:  # ^C too: what is half made goes, and the reason goes on
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return warnings

@@ -101,7 +101,7 @@ def write_file(root: int, path: bytes, chunks: Iterable[bytes], *, executable: b
                 if mtime_s is not None:
                     os.utime(descriptor, (mtime_s, mtime_s))
             os.rename(temporary, last, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
+        except BaseException:  # ^C too: the temporary name goes, and the reason goes on
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
             raise

@@ -7,6 +7,7 @@ from typing import Literal
 
 from orchestrator.backends.protocol import Environment
 from orchestrator.errors import EnvironmentFailed
+from orchestrator.harvest.request import harvest_command
 from orchestrator.launcher.client import Process, RunRequest, Sink, TerminalSize
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import CheckResult, Outcome
@@ -66,7 +67,7 @@ def harvest_request(context: Context, environment: Environment, config: bytes) -
         inputs=((inside, config),),
     )
     arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
-    argv = (facts.python, "-I", "-S", HARVEST_PROGRAM, inside)
+    argv = harvest_command(facts.python, HARVEST_PROGRAM, inside)
     return RunRequest(arguments.options, arguments.data, argv, stdin=False, tty=None, rlimits={})
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -63,27 +62,20 @@ def _remove_work(work: Path) -> tuple[str, ...]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder that an agent wrote: closed subfolders are opened first, links are never followed."""
+    """Remove a folder that an agent wrote; what it closed (a read-only module cache, mode 000) is opened first. Links are not followed."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError:
+        _open_folders(folder)
+        shutil.rmtree(folder)
 
-    def reopen(_function: object, path: str, _info: object) -> None:
-        parent = os.path.dirname(path)
-        os.chmod(parent, 0o700, follow_symlinks=False) if not os.path.islink(parent) else None
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o700)
-            shutil.rmtree(path, onerror=fail)
-        elif os.path.lexists(path):
-            os.unlink(path)
 
-    def fail(_function: object, path: str, info: tuple[object, BaseException, object]) -> None:
-        if not isinstance(info[1], FileNotFoundError):
-            raise info[1]
-
-    for attempt in range(3):
-        try:
-            shutil.rmtree(folder, onerror=reopen)
-        except OSError:
-            if attempt == 2:
-                raise
-            time.sleep(0.1)
-        if not folder.exists():
-            return
+def _open_folders(folder: Path) -> None:
+    """Give the owner all rights to every folder, each before it is listed. Nothing of the agent's runs any more."""
+    os.chmod(folder, 0o700)
+    for place, names, _ in os.walk(folder):
+        for name in names:
+            if not os.path.islink(path := os.path.join(place, name)):
+                os.chmod(path, 0o700)
