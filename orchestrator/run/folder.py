@@ -12,16 +12,18 @@ from orchestrator.errors import AienvError, NotFound, UsageError
 from orchestrator.model.paths import Paths
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_ID_LENGTH = 10
+_ID_LENGTH, _TIME_LENGTH = 10, 7
+_TICKS_PER_S = 32  # much finer than a run is short: ids of runs one after the other sort as the runs began
 _LOCK_POLL_S = 0.05
 RESERVE_BYTES = 1 << 20
 
 
 def new_run_id(now_s: float) -> str:
-    """Ten characters: six of time (so that ids sort), four of chance."""
-    ticks = int(now_s) % len(_ALPHABET) ** 6
-    stamp = "".join(_ALPHABET[ticks // len(_ALPHABET) ** power % len(_ALPHABET)] for power in range(5, -1, -1))
-    return stamp + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH - len(stamp)))
+    """Ten characters: seven of time (so that ids sort), three of chance."""
+    base = len(_ALPHABET)
+    ticks = int(now_s * _TICKS_PER_S) % base**_TIME_LENGTH
+    stamp = "".join(_ALPHABET[ticks // base**power % base] for power in range(_TIME_LENGTH - 1, -1, -1))
+    return stamp + "".join(secrets.choice(_ALPHABET) for _ in range(_ID_LENGTH - _TIME_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,13 @@ class RunLock:
 
 
 def _new_mark(folder: RunFolder) -> RunLock:
-    """The mark appears locked: made under another name, locked, then renamed."""
+    """The mark appears locked: made under another name, locked, then linked."""
     unborn = folder.mark.with_name(f".{folder.id}")
     descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.write(descriptor, f"{os.getpid():<10}\n".encode())
-    os.rename(unborn, folder.mark)
+    os.link(unborn, folder.mark)  # fails where a rename would take the mark of another run with the same id away
+    os.unlink(unborn)
     return RunLock(descriptor)
 
 

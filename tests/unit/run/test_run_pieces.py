@@ -54,8 +54,14 @@ def test_ids_are_words_that_sort_by_time(earlier: int, later: int) -> None:
         assert first < second
 
 
-def test_ids_of_one_second_differ() -> None:
-    """Four characters of chance."""
+def test_ids_of_runs_in_one_second_sort() -> None:
+    """Runs that follow each other sort as they began, although several fit into a second."""
+    ids = [folders.new_run_id(1_800_000_000 + step / 20) for step in range(40)]
+    assert ids == sorted(ids)
+
+
+def test_ids_of_one_moment_differ() -> None:
+    """Three characters of chance beside the time."""
     assert len({folders.new_run_id(1.0) for _ in range(200)}) > 195
 
 
