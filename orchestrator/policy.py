@@ -37,6 +37,7 @@ NETWORK_ORDER = ("none", "allowlist", "learn", "open")
 LIMIT_KEYS = {
     "cpus": "limits.cpus", "memory_bytes": "limits.memory", "pids": "limits.pids", "disk_bytes": "limits.disk",
     "open_files": "limits.open_files", "timeout_s": "limits.timeout", "grace_s": "limits.grace",
+    "output_bytes": "limits.output",
 }  # fmt: skip
 HIGHEST_ID = 0xFFFF_FFFE  # the one above means "unchanged" to the kernel
 

@@ -121,6 +121,7 @@ _ROWS = (
     _size("limits.memory", 16 << 20, "4g", "Memory of the whole environment.", "--memory"),
     Key("limits.pids", "whole number", values.whole(16, 4_194_304), "512", _LESS, "Processes and threads at a time.", "--pids"),
     _size("limits.disk", 1 << 20, "10g", "Size of the workspace.", "--disk"),
+    _size("limits.output", 64 << 10, "256m", "What is kept of a command's output in the run's folder: its beginning and its end."),
     Key("limits.open_files", "whole number", values.whole(64, 1 << 20), "4096", _LESS, "Open files per process."),
     _duration("limits.timeout", 0.1, 30 * 86400, "30m", "Wall time of the agent.", "--timeout"),
     _duration("limits.grace", 0, 3600, "10s", "Time between TERM and KILL."),

@@ -68,6 +68,7 @@ def _limits(value: dict[str, Any]) -> Limits:
         open_files=value["limits.open_files"],
         timeout_s=value["limits.timeout"],
         grace_s=value["limits.grace"],
+        output_bytes=value["limits.output"],
     )
 
 

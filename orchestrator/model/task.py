@@ -14,7 +14,8 @@ IsolationFloor = Literal["any", "sandbox", "container"]
 class Limits:
     """What one run may use. ``disk_bytes`` covers the workspace; ``timeout_s`` the agent's wall time.
 
-    ``grace_s`` lies between TERM and KILL: agents flush their transcript on TERM.
+    ``grace_s`` lies between TERM and KILL: agents flush their transcript on TERM. ``output_bytes``: what is kept of a command's
+    output, its beginning and its end.
     """
 
     cpus: float
@@ -24,6 +25,7 @@ class Limits:
     open_files: int
     timeout_s: float
     grace_s: float
+    output_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)

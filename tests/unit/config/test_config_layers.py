@@ -51,6 +51,7 @@ TIGHTER: list[tuple[str, str, str, str]] = [
     ("limits: {timeout: 1h}", "limits: {timeout: 10m}", "limits: {timeout: 61m}", "--timeout 1h1m"),
     ("limits: {pids: 100}", "limits: {pids: 16}", "limits: {pids: 101}", "--pids 101"),
     ("limits: {disk: 1g}", "limits: {disk: 1g}", "limits: {disk: 1025m}", "--disk 1025m"),
+    ("{}", "limits: {output: 1m}", "limits: {output: 512m}", 'add limits: {output: "512m"} to config.yaml'),
     ("{}", "limits: {open_files: 100}", "limits: {open_files: 8192}", 'add limits: {open_files: "8192"} to config.yaml'),
     ("{}", "limits: {grace: 1s}", "limits: {grace: 1m}", 'add limits: {grace: "1m"} to config.yaml'),
     ("{}", "backend: docker", "backend: local", "--backend local"),
