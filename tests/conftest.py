@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests import engine as engines
+from tests import internet as internets
 from tests.engine import Engine
+from tests.internet import Internet
 
 
 def required(environ: dict[str, str]) -> frozenset[str]:
@@ -79,6 +81,17 @@ def own_engine() -> Iterator[Engine]:
     """An engine for one test alone, that the test may kill, suspend and restart."""
     with engine_or_skip("20.10") as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def internet() -> Iterator[Internet]:
+    """A small internet of our own for the whole session; its log goes on, so a test looks at what came after its ``mark``."""
+    with contextlib.ExitStack() as undo:
+        try:
+            found = undo.enter_context(internets.running())
+        except (engines.CannotHave, subprocess.TimeoutExpired) as problem:
+            pytest.skip(str(problem))
+        yield found
 
 
 @pytest.fixture(scope="session")
