@@ -125,6 +125,7 @@ class BoundSecret:
 def covers(bound: str, host: str, port: int) -> bool:
     """Whether ``bound`` (``host``, ``host:port``, ``*.host``, ``[v6]:port``) means this place; ``*`` is one label or more."""
     name, bound_port = split_bound(bound)
+    host = host.removeprefix("[").removesuffix("]")
     if port != bound_port:
         return False
     return host.endswith(name[1:]) and len(host) > len(name) - 1 if name.startswith("*.") else host == name

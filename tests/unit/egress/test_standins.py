@@ -162,6 +162,7 @@ def test_values_given_as_names(text: str, is_value: bool) -> None:
         ("*.example.org:8443", "a.example.org", 8443, True),
         ("[2001:db8::1]:8443", "2001:db8::1", 8443, True),
         ("2001:db8::1", "2001:db8::1", 443, True),
+        ("[2001:db8::1]", "[2001:db8::1]", 443, True),
         ("10.0.0.5:8443", "10.0.0.5", 8443, True),
     ],
 )
