@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -240,6 +240,13 @@ class DockerEnvironment:
     ref: EnvRef
     launcher: LauncherClient
     engine: Engine
+    seen: list[int | None] = field(default_factory=list)
+
+    def host_pid(self) -> int | None:
+        """Asked once. The engine counts in its own namespace, so the process must also look like the container's."""
+        if not self.seen:
+            self.seen.append(_host_pid(self.engine, str(self.ref.native_id)))
+        return self.seen[0]
 
     def describe_end(self) -> str:
         limit = time.monotonic() + SETTLE_S
@@ -585,6 +592,16 @@ def _explained(problem: EngineRefused, endpoint: Endpoint) -> EnvironmentFailed:
             code="engine-remote",
         )
     return problem
+
+
+def _host_pid(engine: Engine, container: str) -> int | None:
+    """The container's first process, where it is one of this machine's that we can see."""
+    try:
+        pid = int((engine.container(container, CHECK_S).get("State") or {}).get("Pid") or 0)
+        groups = Path(f"/proc/{pid}/cgroup").read_text() if pid > 1 else ""
+    except (EnvironmentFailed, OSError, ValueError):
+        return None
+    return pid if container in groups else None
 
 
 def _end_of(engine: Engine, container: str) -> str | None:

@@ -147,9 +147,9 @@ def limits(request: EnvironmentRequest, engine: EngineFacts) -> dict[str, Any]:
 
 
 def unlimited(engine: EngineFacts) -> tuple[str, ...]:
-    """The limits that this engine cannot enforce. The workspace is a folder of the host, so its size never is."""
+    """The limits that this engine cannot enforce. The workspace is a folder of the host: it is watched by the run itself."""
     missing = {"memory": engine.memory_limit, "pids": engine.pids_limit, "cpus": engine.cpu_limit}
-    return (*(name for name, there in missing.items() if not there), "disk")
+    return tuple(name for name, there in missing.items() if not there)
 
 
 def environment(image: ImageFacts) -> list[str]:

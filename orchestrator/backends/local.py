@@ -14,13 +14,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from orchestrator.backends import cgroups
+from orchestrator.backends.cgroups import Groups
 from orchestrator.backends.processes import ProcessId, alive, end, identify, parse
 from orchestrator.backends.protocol import BackendFacts, Capabilities, EnvironmentRequest, EnvRef, Role
-from orchestrator.backends.scope import Scope, bus_environment, find_scope, unlimited
+from orchestrator.backends.scope import Scope, bus_environment, find_scope
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed
 from orchestrator.launcher.client import LauncherClient, greet
 from orchestrator.launcher.command import EMPTY_FILE, LauncherConfig
@@ -30,7 +32,8 @@ from orchestrator.sandbox.userns import cause_and_cure
 ROOT_BECOMES = 65533
 MINIMUM_BWRAP = (0, 8, 0)
 PROBE_DEADLINE_S = 10.0
-PID_FILE = "launcher.pid"
+PID_FILE, GROUP_FILE = "launcher.pid", "control-groups"
+ROLES: tuple[Role, ...] = ("task", "harvest")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +49,9 @@ class LocalEnvironment:
     process: "subprocess.Popen[bytes]"
     log: Path
 
+    def host_pid(self) -> int | None:
+        return self.process.pid
+
     def describe_end(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2.0)
@@ -55,6 +61,27 @@ class LocalEnvironment:
         return f"the launcher {how}" + (f": {said}" if said else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What holds a run as a whole to its limits: a systemd scope, or groups of our own, or neither."""
+
+    scope: Scope | None
+    groups: Groups | None
+
+    @property
+    def words(self) -> str:
+        if self.scope is not None:
+            return "systemd scope (cgroup v2)"
+        if self.groups is not None:
+            return f"control groups (cgroup v{self.groups.version}): {', '.join(self.groups.controllers)}; whole processors"
+        return "rlimits: memory per process (the whole is watched), disk per file (the whole is watched), whole processors"
+
+    @property
+    def unlimited(self) -> tuple[str, ...]:
+        """What nothing holds: memory that is only watched may go over its limit for a moment. Processes are held by an rlimit."""
+        return () if self.scope is not None or (self.groups and "memory" in self.groups.controllers) else ("memory",)
+
+
 class LocalBackend:
     """Bubblewrap on the host. ``work`` is the folder that holds one folder per run."""
 
@@ -62,23 +89,23 @@ class LocalBackend:
 
     def __init__(self, work: Path) -> None:
         self._work = work
-        self._scopes: list[Scope | None] = []
+        self._found: Means | None = None
 
-    def _scope(self) -> Scope | None:
-        """Found once: the probe costs a round trip to systemd."""
-        if not self._scopes:
-            self._scopes.append(find_scope(os.environ, os.getuid()))
-        return self._scopes[0]
+    def _means(self) -> Means:
+        """Found once: the probe costs a round trip to systemd, or a few folders."""
+        if self._found is None:
+            scope = find_scope(os.environ, os.getuid())
+            self._found = Means(scope, None if scope else cgroups.find_groups())
+        return self._found
 
     def check(self) -> BackendFacts:
         program = _bwrap_program()
         version = _bwrap_version(program)
         _probe(program)
         uid, _ = agent_user(os.getuid(), os.getgid())
-        scope = self._scope()
-        means = "systemd scope (cgroup v2)" if scope else "rlimits: memory per process, disk per file, whole processors"
-        details = (("bwrap", program), ("runs as uid", str(uid)), ("limits", means))
-        return BackendFacts("local", None, version, Capabilities("sandbox", images=False, unlimited=unlimited(scope)), details)
+        means = self._means()
+        details = (("bwrap", program), ("runs as uid", str(uid)), ("limits", means.words))
+        return BackendFacts("local", None, version, Capabilities("sandbox", images=False, unlimited=means.unlimited), details)
 
     def resolve_image(self, reference: str | None) -> ImagePlan | None:
         if reference is not None:
@@ -95,10 +122,13 @@ class LocalBackend:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         config = _config(request, theirs.fileno())
         with ours, theirs, log.open("ab") as errors:
-            scope = self._scope()
+            scope, groups = self._means().scope, self._means().groups
+            name = cgroups.group_name(request.run_id, request.role)
+            if groups is not None:
+                groups.make(name, request.limits, control / f"{request.role}-{GROUP_FILE}")
             program = (_base_python(), "-I", "-S", str(_PACKAGE / "launcher" / "main.py"), config.as_word())
             process = subprocess.Popen(
-                (*(scope.command(f"aienv-{request.run_id}-{request.role}", request.limits) if scope else ()), *program),
+                (*(scope.command(name, request.limits) if scope else ()), *program),
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
@@ -111,24 +141,35 @@ class LocalBackend:
             if identity is not None:
                 (control / f"{request.role}-{PID_FILE}").write_text(identity.as_text())
             theirs.close()
+            if groups is not None:
+                groups.join(name, process.pid)  # it starts nothing before it is told to
             client = greet(ours.dup(), request.deadline_s)
         return LocalEnvironment(EnvRef(request.run_id, request.role, "local", str(process.pid)), client, process, log)
 
     def survey(self) -> Iterable[EnvRef]:
-        for file in sorted(self._work.glob(f"*/control/*-{PID_FILE}")):
-            process = parse(file.read_text())
-            if process is not None and alive(process):
-                role: Role = "harvest" if file.name.startswith("harvest") else "task"
-                yield EnvRef(file.parent.parent.name, role, "local", str(process.pid))
+        for control in sorted(self._work.glob("*/control")):
+            for role in ROLES:
+                ref = EnvRef(control.parent.name, role, "local", None)
+                process = self._recorded(ref)
+                if process is not None and alive(process):
+                    yield replace(ref, native_id=str(process.pid))
+                elif cgroups.exists(self._groups(ref.run_id, role)):
+                    yield ref
 
     def destroy(self, ref: EnvRef, deadline_s: float = 20.0) -> tuple[str, ...]:
+        removed: tuple[str, ...] = ()
         process = self._recorded(ref)
-        if process is None or not alive(process):
-            return ()
-        # Its sandboxes die with it (--die-with-parent), and with each sandbox's pid 1 everything inside.
-        if not end(process, deadline_s):
-            raise EnvironmentFailed(f"launcher {process.pid} of run {ref.run_id} does not die")
-        return (f"process {process.pid}",)
+        if process is not None and alive(process):
+            # Its sandboxes die with it (--die-with-parent), and with each sandbox's pid 1 everything inside.
+            if not end(process, deadline_s):
+                raise EnvironmentFailed(f"launcher {process.pid} of run {ref.run_id} does not die")
+            removed = (f"process {process.pid}",)
+        return (*removed, *cgroups.remove(self._groups(ref.run_id, ref.role), deadline_s))
+
+    def _groups(self, run_id: str, role: Role) -> tuple[Path, ...]:
+        """The folders of a run's control group, whether or not they exist."""
+        file = self._work / run_id / "control" / f"{role}-{GROUP_FILE}"
+        return cgroups.recorded(file.read_text(), cgroups.group_name(run_id, role)) if file.exists() else ()
 
     def _recorded(self, ref: EnvRef) -> ProcessId | None:
         file = self._work / ref.run_id / "control" / f"{ref.role}-{PID_FILE}"

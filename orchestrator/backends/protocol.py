@@ -90,6 +90,13 @@ class Environment(Protocol):
     ref: EnvRef
     launcher: LauncherClient
 
+    def host_pid(self) -> int | None:
+        """A process of the place, as this machine counts, from which all others there descend.
+
+        None where it is not to be seen from here. Never raises.
+        """
+        ...
+
     def describe_end(self) -> str:
         """Why the place is gone, in words, once the launcher's connection has ended. Never raises."""
         ...

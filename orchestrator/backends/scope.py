@@ -54,8 +54,3 @@ def find_scope(environ: Mapping[str, str], uid: int) -> Scope | None:
 def bus_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What systemd-run needs to find its manager."""
     return {name: environ[name] for name in BUS_VARIABLES if name in environ}
-
-
-def unlimited(scope: Scope | None) -> tuple[str, ...]:
-    """The limits that are not kept for the run as a whole: an rlimit counts each process, or each file, by itself."""
-    return ("disk",) if scope is not None else ("memory", "disk")

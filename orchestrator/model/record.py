@@ -8,11 +8,14 @@ Status = Literal["succeeded", "failed", "timeout", "refused", "error", "interrup
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the agent ended. ``exit_code`` as a shell shows it (128+n for a signal); None when it never started."""
+    """How the agent ended. ``exit_code`` as a shell shows it (128+n for a signal); None when it never started.
+
+    ``limit``: stopped because it used more than one of its limits; a note says which.
+    """
 
     exit_code: int | None
     signal: int | None
-    reason: Literal["exited", "timeout", "stopped", "interrupted", "lost"]
+    reason: Literal["exited", "timeout", "stopped", "interrupted", "lost", "limit"]
     duration_s: float
 
 

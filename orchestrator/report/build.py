@@ -73,7 +73,7 @@ def status_of(outcome: Outcome | None, checks_passed: bool) -> Status:
         return "timeout"
     if outcome.reason == "lost":
         return "error"
-    return "succeeded" if outcome.exit_code == 0 and checks_passed else "failed"
+    return "succeeded" if outcome.reason == "exited" and outcome.exit_code == 0 and checks_passed else "failed"
 
 
 def exit_code(record: RunRecord) -> int:

@@ -110,7 +110,7 @@ def _run_readable(context: Context, environment: Environment) -> tuple[int | Non
 
 def _run_program(context: Context, environment: Environment) -> tuple[int | None, str]:
     config = config_bytes(_request(context, environment))
-    sink = TailSink(context.folder.run / "harvest.log")
+    sink = TailSink(context.folder.run / "harvest.log", context.plan.limits.output_bytes)
     process = environment.launcher.run(harvest_request(context, environment, config), sink)
     ended = process.wait(HARVEST_DEADLINE_S) if process.wait_started(START_S) else None
     sink.close()

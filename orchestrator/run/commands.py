@@ -2,15 +2,18 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Literal
 
+from orchestrator.backends.cgroups import Pressure, pressure
 from orchestrator.backends.protocol import Environment
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.harvest.request import harvest_command
 from orchestrator.launcher.client import Process, RunRequest, Sink, TerminalSize
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import CheckResult, Outcome
+from orchestrator.report.text import plural, size
 from orchestrator.run.context import Context
 from orchestrator.run.environ import agent_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
@@ -18,15 +21,16 @@ from orchestrator.run.masked import masked_now
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
+from orchestrator.run.watch import Watch, watching
 from orchestrator.sandbox.argv import HARVEST_PROGRAM, Confinement, sandbox_arguments
 from orchestrator.sandbox.seccomp import build_filter
 
-TMPFS_BYTES = 512 << 20
+TMPFS_SHARE = 8  # four file systems in memory, each an eighth: together half of limits.memory
 SECOND_THOUGHT_S = 10.0  # after KILL the kernel needs a moment; longer than this means that the place is gone
 START_S = 30.0
 CHECK_GRACE_S = 2.0
 
-Reason = Literal["exited", "timeout", "stopped", "interrupted", "lost"]
+Reason = Literal["exited", "timeout", "stopped", "interrupted", "lost", "limit"]
 
 
 def start(context: Context, environment: Environment, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None) -> Process:
@@ -40,7 +44,7 @@ def start(context: Context, environment: Environment, argv: tuple[str, ...], sin
         git_dirs=context.workspace.git_dirs,
         masks=masks,
         env=agent_environment(plan, context.folder.id),
-        tmpfs_bytes=TMPFS_BYTES,
+        tmpfs_bytes=plan.limits.memory_bytes // TMPFS_SHARE,
         chdir=plan.workspace,
         inputs=(),
     )
@@ -62,7 +66,7 @@ def harvest_request(context: Context, environment: Environment, config: bytes) -
         git_dirs=(),
         masks=(),
         env=harvest_environment(),
-        tmpfs_bytes=TMPFS_BYTES,
+        tmpfs_bytes=context.plan.limits.memory_bytes // TMPFS_SHARE,
         chdir="/",
         inputs=((inside, config),),
     )
@@ -96,7 +100,9 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
         if process.wait_started(START_S):
             context.faults.parts["AIENV_PID_AGENT"] = str(process.pid or 0)
             context.faults.running()
-        reason: Reason = _supervise(context, process, interrupts, sink)
+        with _watched(context, environment, interrupts) as watch:
+            reason: Reason = _supervise(context, process, interrupts, sink, watch)
+        context.notes.extend(_limit_notes(context, environment, watch))
         ended = process.wait(0)
         if ended is not None and ended.failure is not None:
             raise EnvironmentFailed(f"the sandbox did not start: {ended.failure}", remedy="run aienv doctor", code="sandbox")
@@ -111,14 +117,44 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
     return outcome
 
 
-def _supervise(context: Context, process: Process, interrupts: Interrupts, sink: OutputSink) -> Reason:
-    """Wait for the end. The first signal or the deadline asks it to stop, a second signal ends it at once."""
+def _watched(context: Context, environment: Environment, interrupts: Interrupts) -> AbstractContextManager[Watch]:
+    """Disk, and what else nothing holds here, measured while a command runs."""
+    plan = context.plan
+    folder = context.folder.workspace(plan.repo.name)
+    return watching(folder, plan.limits, plan.unlimited, environment.host_pid, lambda _: interrupts.inbox.put("limit"))
+
+
+def _limit_notes(context: Context, environment: Environment, watch: Watch) -> Iterable[str]:
+    """What became of the limits, for people: the one that stopped the command, and those that the kernel held."""
+    limits = context.plan.limits
+    if watch.breach is not None:
+        yield watch.breach.text
+    yield from watch.notes
+    pid = environment.host_pid()
+    found = pressure(pid) if pid is not None else Pressure(0, 0)
+    if found.kills:
+        yield f"the kernel ended {plural(found.kills, 'process')}: no memory was left, limit {size(limits.memory_bytes)} (--memory)"
+    if found.refused_forks:
+        yield f"the kernel refused to start {plural(found.refused_forks, 'process')}: limit {limits.pids:,} (--pids)"
+
+
+def _supervise(context: Context, process: Process, interrupts: Interrupts, sink: OutputSink, watch: Watch) -> Reason:
+    """Wait for the end. The first signal, the deadline or a limit asks it to stop; a second signal, or taking yet more, ends it."""
     limits = context.plan.limits
     reason: Reason = "exited"
     end = time.monotonic() + limits.timeout_s
     while (message := interrupts.message(end - time.monotonic())) != "ended":
+        if message == "limit" and watch.breach is None:
+            continue  # it was about a command before this one
         sink.detach()
-        if reason == "exited" and message != "broker-lost":
+        if message == "limit" and watch.breach is not None and reason == "exited":
+            reason = "limit"
+            context.progress.say(watch.breach.text)
+            process.stop(limits.grace_s)
+            end = time.monotonic() + limits.grace_s + SECOND_THOUGHT_S
+        elif message == "limit":
+            process.kill()  # it goes on taking more while it should end
+        elif reason == "exited" and message != "broker-lost":
             reason = "interrupted" if message == "signal" else "timeout"
             context.progress.say("stopping the agent" if message == "signal" else f"the agent's {limits.timeout_s:.0f} s are over")
             process.stop(limits.grace_s)
@@ -139,19 +175,25 @@ def run_check(context: Context, environment: Environment, number: int, command: 
     """One check, through the shell, in the same confinement as the agent's."""
     folder = context.folder.run / "checks"
     folder.mkdir(exist_ok=True)
-    sink = TailSink(folder / f"{number}.log")
+    sink = TailSink(folder / f"{number}.log", context.plan.limits.output_bytes)
     begin = time.monotonic()
     process = start(context, environment, ("/bin/sh", "-c", command), sink, None)
     process.on_end(lambda: interrupts.inbox.put("ended"))
     end = begin + context.plan.limits.timeout_s
-    while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
-        process.stop(CHECK_GRACE_S)
-        end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
-    if message is None:
-        process.stop(CHECK_GRACE_S)
-        process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
+    with _watched(context, environment, interrupts) as watch:
+        while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
+            if message == "limit" and watch.breach is None:
+                continue  # it was the agent's, which ended before it was heard
+            process.stop(CHECK_GRACE_S)
+            end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
+        if message is None:
+            process.stop(CHECK_GRACE_S)
+            process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
     ended = process.wait(0)
     sink.close()
     code = 124 if message is None else ended.code if ended and ended.code is not None else 125
     text = (ended.failure or "") if ended and ended.failure else sink.tail.decode("utf-8", "backslashreplace")
+    if watch.breach is not None:
+        context.notes.append(f"check {command!r}: {watch.breach.text}")
+        code = code or 1
     return CheckResult(command, code, round(time.monotonic() - begin, 3), text)

@@ -20,6 +20,7 @@ from orchestrator.model.report import AuditFacts, ErrorFacts, RunRecord
 from orchestrator.report.build import report_document, status_of
 from orchestrator.report.progress import Progress
 from orchestrator.run import folder as folders
+from orchestrator.run.bounded_log import join_parts
 from orchestrator.run.bring_out import bring_out, environment_request, push
 from orchestrator.run.commands import run_agent, run_check
 from orchestrator.run.context import Context
@@ -102,6 +103,7 @@ def finish(context: Context, result: Result, lock: folders.RunLock, recovered: b
         result.workspace_kept = True  # whatever went wrong: what was not brought out is not removed
     keep = result.workspace_kept or context.plan.keep
     context.folder.reserve.unlink(missing_ok=True)
+    join_parts(context.folder.agent_log)  # a killed run's log still lies in parts
     attempt(context, result, lambda: setattr(result, "teardown", tear_down(context, keep)))
     context.journal.begin(Step.REPORT)
     context.faults.reach(Step.REPORT, "begin")
@@ -179,14 +181,14 @@ def _open_environment(context: Context) -> None:
 def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:
     """The agent, with our terminal where it is wanted."""
     environment = _environment(context)
-    sink = OutputSink(context.folder.agent_log, streams.stdout, streams.stderr, streams.quiet)
+    limit = context.plan.limits.output_bytes
+    sink = OutputSink(context.folder.agent_log, streams.stdout, streams.stderr, streams.quiet, limit)
     try:
         with terminal(streams.tty) as term:
             result.outcome = run_agent(context, environment, interrupts, sink, term)
     finally:
         sink.close()
-        if sink.log_problem:
-            context.notes.append(sink.log_problem)
+        context.notes.extend(sink.notes)
     if result.outcome.reason == "lost":
         broker_lost = getattr(context.recorder, "lost", False)
         why = "the broker was killed" if broker_lost else environment.describe_end()

@@ -1,7 +1,7 @@
 """Where the agent's output goes: byte-exactly to our own output, and to ``agent.log``.
 
 The terminal may be slow; then the agent waits (nothing is dropped, nothing piles up). Once the run is being stopped, the
-terminal no longer holds it up: the log still gets every byte.
+terminal no longer holds it up: the log still gets every byte that its limit leaves room for.
 """
 
 import contextlib
@@ -10,14 +10,16 @@ import select
 import threading
 from pathlib import Path
 
+from orchestrator.run.bounded_log import BoundedLog
+
 _POLL_S = 0.2
 
 
 class OutputSink:
-    """A sink for the launcher client. ``quiet``: the log only."""
+    """A sink for the launcher client. ``quiet``: the log only. ``limit``: the most bytes that the log may have."""
 
-    def __init__(self, log: Path, stdout: int, stderr: int, quiet: bool) -> None:
-        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def __init__(self, log: Path, stdout: int, stderr: int, quiet: bool, limit: int) -> None:
+        self._log = BoundedLog(log, limit)
         self._stdout, self._stderr = stdout, stderr
         self._quiet = quiet
         self._detached = threading.Event()
@@ -35,12 +37,17 @@ class OutputSink:
         self._detached.set()
 
     def close(self) -> None:
-        os.close(self._log)
+        self._log.close()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not in the log, for people."""
+        return tuple(note for note in (self.log_problem, self._log.note) if note)
 
     def _take(self, terminal: int, data: bytes) -> None:
         self.bytes += len(data)
         try:
-            _write_all(self._log, data)
+            self._log.write(data)
         except OSError as problem:
             self.log_problem = self.log_problem or f"agent.log is incomplete from byte {self.bytes - len(data)}: {problem.strerror}"
         if not self._quiet:
@@ -64,25 +71,19 @@ class OutputSink:
 
 
 class TailSink:
-    """Keeps the last bytes of a check's output, and all of it in a file."""
+    """Keeps the last bytes of a check's output, and in a file as much of it as ``limit`` allows."""
 
-    def __init__(self, log: Path, keep: int = 4096) -> None:
-        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def __init__(self, log: Path, limit: int, keep: int = 4096) -> None:
+        self._log = BoundedLog(log, limit)
         self._keep = keep
         self.tail = b""
 
     def stdout(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # a full disk: the tail is what reports show
-            _write_all(self._log, data)
+            self._log.write(data)
         self.tail = (self.tail + data)[-self._keep :]
 
     stderr = stdout
 
     def close(self) -> None:
-        os.close(self._log)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+        self._log.close()

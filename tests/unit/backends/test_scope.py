@@ -1,8 +1,12 @@
 """Limits of local runs: the scope's command line, and what is said where there is none."""
 
+from pathlib import Path
+
 import pytest
 
-from orchestrator.backends.scope import Scope, bus_environment, unlimited
+from orchestrator.backends.cgroups import Groups, Home
+from orchestrator.backends.local import Means
+from orchestrator.backends.scope import Scope, bus_environment
 from orchestrator.model.task import Limits
 
 LIMITS = Limits(cpus=1.5, memory_bytes=4 << 30, pids=512, disk_bytes=1 << 30, open_files=1024, timeout_s=60.0, grace_s=1.0)
@@ -19,10 +23,23 @@ def test_scope_command(user: bool, manager: tuple[str, ...]) -> None:
     assert words[-1] == "--"
 
 
-def test_what_is_not_limited_is_named() -> None:
-    """Without a scope memory counts per process; the workspace's size is never limited."""
-    assert unlimited(None) == ("memory", "disk")
-    assert unlimited(Scope("systemd-run", True)) == ("disk",)
+def home(controller: str) -> Home:
+    return Home(controller, 1, Path("/sys/fs/cgroup") / controller)
+
+
+@pytest.mark.parametrize(
+    ("means", "unlimited", "words"),
+    [
+        (Means(Scope("systemd-run", True), None), (), "systemd scope"),
+        (Means(None, Groups((home("memory"), home("pids")))), (), "control groups (cgroup v1): memory, pids"),
+        (Means(None, Groups((home("pids"),))), ("memory",), "control groups (cgroup v1): pids"),
+        (Means(None, None), ("memory",), "the whole is watched"),
+    ],
+)
+def test_what_is_not_limited_is_named(means: Means, unlimited: tuple[str, ...], words: str) -> None:
+    """Memory that is only watched may be over its limit for a moment; the workspace is watched everywhere."""
+    assert means.unlimited == unlimited
+    assert words in means.words
 
 
 def test_only_the_bus_is_passed_on() -> None:

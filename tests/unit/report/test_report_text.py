@@ -88,6 +88,7 @@ def test_the_document_has_its_members() -> None:
         (Outcome(1, None, "exited", 1), True, "failed"),
         (Outcome(None, None, "exited", 1), True, "failed"),
         (Outcome(0, None, "timeout", 1), True, "timeout"),
+        (Outcome(0, None, "limit", 1), True, "failed"),
         (Outcome(0, None, "interrupted", 1), True, "interrupted"),
         (Outcome(0, None, "stopped", 1), True, "interrupted"),
         (Outcome(0, None, "lost", 1), True, "error"),

@@ -149,7 +149,7 @@ def test_files_appear_whole(tmp_path: Path) -> None:
 def test_a_full_pipe_holds_the_writer_until_it_is_detached(tmp_path: Path) -> None:
     """Nothing is dropped while somebody may still read; once the run is being stopped the log alone counts."""
     reader, writer = os.pipe()
-    sink = OutputSink(tmp_path / "log", writer, writer, quiet=False)
+    sink = OutputSink(tmp_path / "log", writer, writer, quiet=False, limit=1 << 20)
     data = b"x" * 300_000
     thread = threading.Thread(target=sink.stdout, args=(data,))
     thread.start()
@@ -168,7 +168,7 @@ def test_a_full_pipe_holds_the_writer_until_it_is_detached(tmp_path: Path) -> No
 def test_a_slow_reader_gets_every_byte(tmp_path: Path) -> None:
     """In order, on one stream."""
     reader, writer = os.pipe()
-    sink = OutputSink(tmp_path / "log", writer, writer, quiet=False)
+    sink = OutputSink(tmp_path / "log", writer, writer, quiet=False, limit=1 << 20)
     data = os.urandom(200_000)
     thread = threading.Thread(target=lambda: (sink.stdout(data[:150_000]), sink.stderr(data[150_000:])))
     thread.start()
@@ -187,12 +187,12 @@ def test_a_reader_that_goes_away_and_a_full_disk(tmp_path: Path) -> None:
     """Neither ends the agent: the one is forgotten, the other is told."""
     reader, writer = os.pipe()
     os.close(reader)
-    sink = OutputSink(tmp_path / "log", writer, writer, quiet=False)
+    sink = OutputSink(tmp_path / "log", writer, writer, quiet=False, limit=1 << 20)
     sink.stdout(b"one")
     sink.stdout(b"two")
     assert (tmp_path / "log").read_bytes() == b"onetwo"
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, sink._log)
+    os.dup2(full, sink._log._file)
     sink.stdout(b"three")
     assert "from byte 6" in str(sink.log_problem)
     sink.close()
@@ -201,7 +201,7 @@ def test_a_reader_that_goes_away_and_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_tail_keeps_the_end_and_the_file_all(tmp_path: Path) -> None:
-    sink = TailSink(tmp_path / "log", keep=4)
+    sink = TailSink(tmp_path / "log", limit=1 << 20, keep=4)
     sink.stdout(b"abc")
     sink.stderr(b"def")
     sink.close()
