@@ -1,0 +1,49 @@
+"""From what a run used to the smallest list that allows just that."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from orchestrator.egress.hosts import BadHost, Host, canonical_host
+from orchestrator.egress.rules import rule_text
+from orchestrator.model.network import HostUse, NetRule
+
+
+def suggest(uses: Iterable[HostUse]) -> list[str]:
+    """Exact hosts, with ports other than 443, as items of ``network.allow``, sorted.
+
+    What is no host and no port is left out: ``uses`` may come from a file.
+    """
+    found = {(host.name, use.port) for use in uses if (host := _host(use)) is not None}
+    return [rule_text(NetRule(name, (port,), (), None, False, False, "")) for name, port in sorted(found)]
+
+
+def covered_presets(
+    uses: Iterable[HostUse], presets: Sequence[tuple[str, Collection[NetRule]]]
+) -> tuple[tuple[str, ...], tuple[HostUse, ...]]:
+    """Names of ``presets`` of which every single row was used, and the uses that these do not cover.
+
+    A preset of which only a part was used is not named: it would allow more than the run needed. Nor is one with wildcards.
+    """
+    left, names = tuple(uses), []
+    for name, rules in presets:
+        wanted = {(rule.host, port) for rule in rules for port in rule.ports}
+        if wanted and all(_is_plain(rule) for rule in rules) and wanted <= {_key(use) for use in left}:
+            names.append(name)
+            left = tuple(use for use in left if _key(use) not in wanted)
+    return tuple(names), left
+
+
+def _is_plain(rule: NetRule) -> bool:
+    return bool(rule.ports) and not rule.methods and rule.path is None and not rule.raw and not rule.host.startswith("*")
+
+
+def _key(use: HostUse) -> tuple[str, int]:
+    host = _host(use)
+    return (use.host if host is None else host.name), use.port
+
+
+def _host(use: HostUse) -> Host | None:
+    try:
+        host = canonical_host(f"[{use.host}]" if ":" in use.host and not use.host.startswith("[") else use.host)
+    except BadHost:
+        return None
+    return host if 1 <= use.port <= 65535 else None

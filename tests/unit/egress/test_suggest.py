@@ -1,0 +1,58 @@
+"""What a learn run used becomes the smallest list that allows it."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.egress.hosts import canonical_host
+from orchestrator.egress.rules import Ask, decide, parse_rule
+from orchestrator.egress.suggest import covered_presets, suggest
+from orchestrator.model.network import CLOSED, HostUse
+
+
+def use(host: str, port: int = 443) -> HostUse:
+    return HostUse(host, port, 1, 10, 10)
+
+
+PIP = ("pip", (parse_rule("index.example", "pip"), parse_rule("files.example", "pip")))
+WIDE = ("wide", (parse_rule("*.index.example", "wide"), parse_rule("index.example", "wide")))
+
+
+@pytest.mark.parametrize(
+    ("uses", "items"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param([use("b.example"), use("a.example"), use("b.example")], ["a.example", "b.example"], id="sorted-once"),
+        pytest.param([use("a.example", 80), use("a.example")], ["a.example:80", "a.example"], id="ports"),
+        pytest.param([use("a.b.example"), use("c.b.example")], ["a.b.example", "c.b.example"], id="no-wildcards"),
+        pytest.param([use("192.0.2.1"), use("2001:db8::1", 80)], ["192.0.2.1", "[2001:db8::1]:80"], id="addresses"),
+        pytest.param([use("bad host"), use("a.example", 0), use("*"), use("A.example")], ["a.example"], id="no-hosts"),
+    ],
+)
+def test_suggestions(uses: list[HostUse], items: list[str]) -> None:
+    """Exact hosts; a port only where it is not 443."""
+    assert suggest(uses) == items
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from(["a.example", "b.a.example", "192.0.2.1", "2001:db8::1"]), st.integers(1, 65535)), max_size=8))
+def test_the_list_is_enough_and_no_more(pairs: list[tuple[str, int]]) -> None:
+    """Each use passes with it; and with one item less, one of them does not."""
+    items = suggest(use(*pair) for pair in pairs)
+    plan = replace(CLOSED, mode="allowlist", allow=tuple(parse_rule(item, "o") for item in items))
+    asks = [Ask("connect", canonical_host(f"[{host}]" if ":" in host else host), port) for host, port in pairs]
+    assert all(decide(plan, ask).allowed for ask in asks)
+    for number in range(len(items)):
+        fewer = replace(plan, allow=plan.allow[:number] + plan.allow[number + 1 :])
+        assert not all(decide(fewer, ask).allowed for ask in asks)
+
+
+def test_presets() -> None:
+    """A preset stands for its hosts only where every one of them was used; wildcards are never exact."""
+    both = [use("index.example"), use("files.example"), use("other.example")]
+    assert covered_presets(both, [PIP, WIDE]) == (("pip",), (use("other.example"),))
+    assert covered_presets(both[:1], [PIP]) == ((), (use("index.example"),))
+    assert covered_presets([use("index.example"), use("files.example", 80)], [PIP])[0] == ()
+    assert covered_presets(both, [("empty", ())]) == ((), tuple(both))
