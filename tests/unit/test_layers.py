@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "core",
-        ("agents", "policy", "config", "sandbox", "audit", "audit.record", "launcher", "launcher.command",
+        ("agents", "policy", "config", "sandbox", "audit", "audit.record", "egress", "launcher", "launcher.command",
          "harvest", "harvest.check", "harvest.executes", "harvest.request"),
     ),
     ("model", ("model",)),
