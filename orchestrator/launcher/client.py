@@ -25,7 +25,9 @@ from orchestrator.sandbox.argv import Option, PlaceFacts, RootEntry
 _FRAME = struct.Struct(">IBI")
 _MESSAGE, _STDOUT, _STDERR = 0, 1, 2
 _CHUNK = 65536
+_DESCRIPTORS_AT_MOST = 8  # in all that were sent and not asked for yet; more are closed
 _MAX_MESSAGE = 16 << 20
+_MAX_READY = 1 << 20
 _POLL_S = 0.25
 
 
@@ -44,8 +46,48 @@ class TerminalSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """What must not be reachable from inside: a file, a TCP port of the host's loopback (0: none could be had), an abstract socket."""
+
+    file: str
+    port: int
+    abstract: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prelude:
+    """What happens inside before the command: sockets listen on these ports of 127.0.0.1, and the confinement is probed.
+
+    ``env``: the command's variables, all of them; the prelude itself has none. The command starts with ``Process.go``.
+    """
+
+    env: tuple[tuple[str, str], ...]
+    listen: tuple[int, ...]
+    canary: Canary
+
+    def as_message(self) -> dict[str, object]:
+        canary = {"file": self.canary.file, "port": self.canary.port, "abstract": self.canary.abstract}
+        return {"env": dict(self.env), "listen": list(self.listen), "canary": canary}
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the prelude found (``facts``), what the launcher knows about its own place, and the listening sockets, as asked for.
+
+    The sockets are the receiver's to close.
+    """
+
+    facts: Mapping[str, Any]
+    place: Mapping[str, Any]
+    sockets: tuple[socket.socket, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One command. ``rlimits`` by their resource names; ``tty``: give it a terminal of this size; ``processors``: at most so many."""
+    """One command. ``rlimits`` by their resource names; ``tty``: give it a terminal of this size; ``processors``: at most so many.
+
+    Without a ``prelude`` the command starts at once, with the variables that the options set, and gets no terminal.
+    """
 
     options: tuple[Option, ...]
     data: Mapping[str, bytes]
@@ -54,6 +96,7 @@ class RunRequest:
     tty: TerminalSize | None
     rlimits: Mapping[str, int]
     processors: int | None = None
+    prelude: Prelude | None = None
 
     def as_message(self) -> dict[str, object]:
         return {
@@ -65,6 +108,7 @@ class RunRequest:
             "tty": {"rows": self.tty.rows, "columns": self.tty.columns} if self.tty else None,
             "rlimits": dict(self.rlimits),
             "processors": self.processors,
+            "prelude": self.prelude.as_message() if self.prelude else None,
         }
 
 
@@ -80,14 +124,17 @@ class Ended:
 class Process:
     """A command that was started. Thread-safe."""
 
-    def __init__(self, client: "LauncherClient", number: int, sink: Sink) -> None:
+    def __init__(self, client: "LauncherClient", number: int, sink: Sink, ports: tuple[int, ...] | None) -> None:
         self._client = client
         self._number = number
         self.sink = sink
+        self.ports = ports  # None: nothing is told before it starts
+        self._ready: Ready | None = None
         self.pid: int | None = None
         self._ended: Ended | None = None
         self._event = threading.Event()
         self._started = threading.Event()
+        self._told = threading.Event()
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
 
@@ -107,6 +154,20 @@ class Process:
     def wait_started(self, timeout_s: float) -> bool:
         """Until the sandbox exists (or the attempt has failed)."""
         return self._started.wait(timeout_s)
+
+    def wait_ready(self, timeout_s: float) -> Ready | None:
+        """What its prelude found; None when it ended before that, or ``timeout_s`` seconds were over."""
+        self._told.wait(timeout_s)
+        return self._ready
+
+    @property
+    def awaited(self) -> bool:
+        """Whether its prelude has yet to tell."""
+        return self.ports is not None and not self._told.is_set()
+
+    def go(self) -> None:
+        """Let the prelude become the command."""
+        self._client.message(self._number, op="go")
 
     def stop(self, grace_s: float) -> None:
         """TERM now; KILL of the whole tree after ``grace_s`` seconds."""
@@ -132,12 +193,17 @@ class Process:
         self.pid = pid
         self._started.set()
 
+    def mark_ready(self, ready: Ready) -> None:
+        self._ready = ready
+        self._told.set()
+
     def end(self, ended: Ended) -> None:
         with self._lock:
             if self._ended is not None:
                 return
             self._ended = ended
         self._started.set()
+        self._told.set()
         self._event.set()
         for callback in self._callbacks:
             callback()
@@ -153,6 +219,7 @@ class LauncherClient:
         self._buffer = bytearray(rest)
         self._lock = threading.Lock()
         self._processes: dict[int, Process] = {}
+        self._descriptors: list[int] = []  # that came and were not named by a message yet
         self._next = 1
         self.lost = threading.Event()
         self._reader = threading.Thread(target=self._read, name="launcher-reader", daemon=True)
@@ -161,7 +228,7 @@ class LauncherClient:
     def run(self, request: RunRequest, sink: Sink) -> Process:
         """Start one command; its output goes to ``sink`` from another thread."""
         with self._lock:
-            process = Process(self, self._next, sink)
+            process = Process(self, self._next, sink, request.prelude.listen if request.prelude else None)
             self._processes[self._next] = process
             self._next += 1
         self.message(process._number, **request.as_message())
@@ -186,12 +253,15 @@ class LauncherClient:
 
     def _read(self) -> None:
         try:
-            while (frame := _next_frame(self._sock, self._buffer)) is not None:
+            while (frame := _next_frame(self._sock, self._buffer, self._descriptors)) is not None:
                 self._dispatch(*frame)
-        except (OSError, ValueError, KeyError, TypeError):
+                if not any(process.awaited for process in list(self._processes.values())):
+                    _close(self._descriptors)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass  # it went away, or what it says cannot be understood any more
         finally:
             self.lost.set()
+            _close(self._descriptors)
             for process in list(self._processes.values()):
                 process.end(Ended(None, lost=True, failure=None))
 
@@ -204,17 +274,27 @@ class LauncherClient:
         elif kind == _STDERR:
             process.sink.stderr(payload)
         else:
-            self._event(process, number, json.loads(payload))
+            self._event(process, number, payload)
 
-    def _event(self, process: Process, number: int, event: dict[str, Any]) -> None:
+    def _event(self, process: Process, number: int, payload: bytes) -> None:
+        event: dict[str, Any] = json.loads(payload)
         if event["ev"] == "started":
             process.mark_started(int(event["pid"]))
+        elif event["ev"] == "ready" and process.ports is not None and process.awaited and len(payload) <= _MAX_READY:
+            process.mark_ready(self._ready(event, process.ports))
         elif event["ev"] == "exit":
             process.end(Ended(int(event["code"]), lost=False, failure=None))
             self._processes.pop(number, None)
         elif event["ev"] == "failed":
             process.end(Ended(None, lost=False, failure=str(event["message"])))
             self._processes.pop(number, None)
+
+
+    def _ready(self, event: dict[str, Any], ports: tuple[int, ...]) -> Ready:
+        facts, place = event["facts"], event["place"]
+        if not isinstance(facts, dict) or not isinstance(place, dict) or event["sockets"] != len(ports):
+            raise TypeError("not what a prelude tells")
+        return Ready(facts, place, _listening(self._descriptors, ports))
 
 
 class Listener:
@@ -317,8 +397,45 @@ def _facts(plain: dict[str, Any]) -> PlaceFacts:
     )
 
 
-def _next_frame(sock: socket.socket, buffer: bytearray) -> tuple[int, int, bytes] | None:
-    """The next frame; None at the end of the stream. ``buffer`` keeps what came too early."""
+def _listening(descriptors: list[int], ports: tuple[int, ...]) -> tuple[socket.socket, ...]:
+    """Take one descriptor per port: each must be a TCP socket that listens there.
+
+    Raises:
+        ValueError: it is something else, or there are too few. OSError: it is no socket.
+    """
+    if len(descriptors) < len(ports):
+        raise ValueError(f"{len(descriptors)} descriptors for {len(ports)} ports")
+    with contextlib.ExitStack() as undo:
+        found = []
+        for port in ports:
+            sock = undo.enter_context(contextlib.closing(_adopt(descriptors.pop(0))))
+            kind = (sock.family, sock.type, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+            if kind != (socket.AF_INET, socket.SOCK_STREAM, 1) or sock.getsockname() != ("127.0.0.1", port):
+                raise ValueError(f"no socket that listens on port {port}")
+            found.append(sock)
+        undo.pop_all()
+    return tuple(found)
+
+
+def _adopt(descriptor: int) -> socket.socket:
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _next_frame(sock: socket.socket, buffer: bytearray, descriptors: list[int] | None = None) -> tuple[int, int, bytes] | None:
+    """The next frame; None at the end of the stream. ``buffer`` keeps what came too early.
+
+    Descriptors that came with the bytes are added to ``descriptors``, up to a bound; without that list they are closed.
+    """
+    arrived: list[int] = [] if descriptors is None else descriptors
     while True:
         if len(buffer) >= _FRAME.size:
             length, kind, number = _FRAME.unpack_from(buffer)
@@ -328,7 +445,10 @@ def _next_frame(sock: socket.socket, buffer: bytearray) -> tuple[int, int, bytes
                 payload = bytes(buffer[_FRAME.size : _FRAME.size + length])
                 del buffer[: _FRAME.size + length]
                 return kind, number, payload
-        data = sock.recv(_CHUNK)
+        data, attached, _, _ = socket.recv_fds(sock, _CHUNK, _DESCRIPTORS_AT_MOST, socket.MSG_CMSG_CLOEXEC)
+        room = _DESCRIPTORS_AT_MOST - len(arrived) if descriptors is not None else 0
+        arrived += attached[:room]
+        _close(attached[room:])
         if not data:
             return None
         buffer += data

@@ -2,9 +2,13 @@
 
     python3 -I -S launcher.py CONFIG-JSON
 
-One file, standard library only: in a container it runs from the toolbox, where nothing else of ours exists. It speaks
-frames over one stream socket: ``>IBI`` (payload length, type, process id) and a payload. Type 0 is a JSON message, 1 is
-standard output (or input, towards us), 2 is standard error. When the connection ends, every process it started ends.
+Standard library only: in a container it runs from the toolbox, where nothing of ours exists but this file and ``prelude.py``
+beside it. It speaks frames over one stream socket: ``>IBI`` (payload length, type, process id) and a payload. Type 0 is a
+JSON message, 1 is standard output (or input, towards us), 2 is standard error. When the connection ends, every process it
+started ends.
+
+A command of the agent's begins as the prelude: what that found out goes to the owner in a message ``ready``, with its
+listening sockets attached to the message's first byte. The command starts when the owner answers ``go``.
 
 It is single-threaded: one selector over the socket, the pipes of the processes, and their timers.
 """
@@ -15,6 +19,7 @@ import ctypes
 import errno
 import fcntl
 import json
+import marshal
 import os
 import platform
 import resource
@@ -37,12 +42,19 @@ STAGE = "/mnt"
 CLONE_NEWNS, MS_RDONLY, MS_REC, MS_SLAVE, MS_BIND = 0x00020000, 1, 0x4000, 1 << 19, 0x1000
 PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
 
-# Runs inside the sandbox when a terminal is wanted: makes it the controlling one, which --new-session took away.
-# Python ignores two signals, which a command would inherit.
-TTY_SHIM = (
-    "import fcntl,os,signal,sys,termios\nos.setsid()\nfcntl.ioctl(0,termios.TIOCSCTTY,0)\n"
-    "for number in signal.SIGPIPE,signal.SIGXFSZ: signal.signal(number,signal.SIG_DFL)\nos.execvp(sys.argv[1],sys.argv[1:])"
-)
+NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
+READY_S = 20.0  # a prelude takes some ten milliseconds; a loaded machine has been seen to take seconds
+SOCKETS_AT_MOST = 8
+MARSHAL_VERSION = 4  # what every Python since 3.4 reads
+
+# What the prelude is started with: its program and its task are read from one descriptor.
+BOOT = """import marshal, sys
+with open(int(sys.argv[1]), "rb") as file:
+    names = {"__name__": "prelude"}
+    exec(marshal.load(file), names)
+    task = marshal.load(file)
+names["main"](task)
+"""
 
 
 class Wire:
@@ -57,6 +69,13 @@ class Wire:
 
     def message(self, process: int, **members: object) -> None:
         self.send(MESSAGE, process, json.dumps(members).encode())
+
+    def hand_over(self, process: int, descriptors: list[int], **members: object) -> None:
+        """A message with descriptors on its first byte."""
+        payload = json.dumps(members).encode()
+        data = FRAME.pack(len(payload), MESSAGE, process) + payload
+        if rest := data[socket.send_fds(self.sock, [data], descriptors) :]:
+            self.sock.sendall(rest)
 
     def receive(self) -> list[tuple[int, int, bytes]] | None:
         """The frames that one read completes; None at the end of the stream."""
@@ -91,6 +110,12 @@ class Process:
         self.first_error = b""
         self.wrote = False
         self.tty = False
+        self.prelude = False
+        self.channel: socket.socket | None = None  # to the prelude, until the command may start
+        self.heard = b""
+        self.sockets: list[int] = []
+        self.ready_by: float | None = None  # None: it has told already, or there is no prelude
+        self.failure: str | None = None
 
     def signal_agent(self, number: int) -> None:
         """To the command and its process group; its descendants elsewhere follow at the end of the namespace.
@@ -105,6 +130,23 @@ class Process:
         _kill(self.init_pid, signal.SIGKILL)
         _kill(self.child.pid, signal.SIGKILL)
 
+    def fail(self, message: str) -> None:
+        """Its command never started, and never will."""
+        self.failure = self.failure or message
+        self.ready_by = None
+        self.kill()
+
+    def drop_sockets(self) -> None:
+        while self.sockets:
+            os.close(self.sockets.pop())
+
+    def go(self) -> None:
+        if self.channel is not None and self.ready_by is None and self.failure is None:
+            with contextlib.suppress(OSError):  # it is gone: its end comes by itself
+                self.channel.sendall(b"go")
+            self.channel.close()
+            self.channel = None
+
     def stop(self, grace_s: float) -> None:
         self.signal_agent(signal.SIGTERM)
         self.kill_at = min(self.kill_at or float("inf"), time.monotonic() + grace_s)
@@ -117,6 +159,8 @@ class Launcher:
         self.selector = selectors.DefaultSelector()
         self.processes: dict[int, Process] = {}
         self.orphaned = False
+        self.prelude = _prelude_program(config["tools"]["python"])
+        self.place = {"namespaces": {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}}
 
     def serve(self) -> None:
         """Until the owner is gone and every process has ended."""
@@ -139,6 +183,8 @@ class Launcher:
             self.reap()
         elif key.data[0] == "in":
             self.write_stdin(key.data[1])
+        elif key.data[0] == "prelude":
+            self.listen(key.data[1])
         else:
             self.copy_output(key.data[1], key.fd)
 
@@ -171,7 +217,9 @@ class Launcher:
         process = self.processes.get(number)
         if process is None:
             return  # it ended while the request was on its way
-        if operation == "stop":
+        if operation == "go":
+            process.go()
+        elif operation == "stop":
             process.stop(float(message["grace_s"]))
         elif operation == "kill":
             process.kill()
@@ -193,41 +241,50 @@ class Launcher:
             self.wire.message(number, ev="failed", message=f"the sandbox could not be started: {problem}")
 
     def start(self, number: int, message: dict[str, Any]) -> None:
-        descriptors = {name: _memory(name, base64.b64decode(data)) for name, data in message["data"].items()}
-        status_read, status_write = os.pipe2(os.O_CLOEXEC)
-        block_read, block_write = os.pipe2(os.O_CLOEXEC)
-        options = [str(descriptors[word["fd"]]) if isinstance(word, dict) else word for word in message["options"]]
-        options += ["--json-status-fd", str(status_write), "--block-fd", str(block_read)]
-        # In a descriptor, not in the process list: values of --setenv are nobody else's business.
-        arguments = _memory("args", b"".join(os.fsencode(word) + b"\0" for word in options))
-        command = [self.config["bwrap"], "--args", str(arguments), "--", *self.command(message)]
         streams, ours = self.open_streams(message)
-        try:
+        with contextlib.ExitStack() as given:  # what the child gets is closed here in any case
+            for stream in {value for value in streams.values() if value >= 0}:
+                given.callback(os.close, stream)
+            data = {name: _given(given, _memory(name, base64.b64decode(text))) for name, text in message["data"].items()}
+            status_read, status_write = os.pipe2(os.O_CLOEXEC)
+            block_read, block_write = os.pipe2(os.O_CLOEXEC)
+            options = [str(data[word["fd"]]) if isinstance(word, dict) else word for word in message["options"]]
+            options += ["--json-status-fd", str(_given(given, status_write)), "--block-fd", str(_given(given, block_read))]
+            # In a descriptor, not in the process list: values of --setenv are nobody else's business.
+            arguments = _given(given, _memory("args", b"".join(os.fsencode(word) + b"\0" for word in options)))
+            command, passed, channel = self.command(message, given)
             child = subprocess.Popen(
-                command,
+                [self.config["bwrap"], "--args", str(arguments), "--", *command],
                 env=self.config["bwrap_env"],  # pid 1 of the sandbox shows it: nothing of ours may be in it
-                pass_fds=(*descriptors.values(), arguments, status_write, block_read),
+                pass_fds=(*data.values(), arguments, status_write, block_read, *passed),
                 start_new_session=True,
                 cwd="/",
                 stdin=streams["stdin"],
                 stdout=streams["stdout"],
                 stderr=streams["stderr"],
             )
-        finally:
-            for descriptor in {*descriptors.values(), arguments, status_write, block_read}:
-                os.close(descriptor)
-            for stream in {value for value in streams.values() if isinstance(value, int) and value >= 0}:
-                os.close(stream)
         init_pid = _init_pid(status_read)
         if init_pid:
             _limit(init_pid, message["rlimits"])
             _pin(init_pid, message["processors"])
         os.close(block_write)
-        self.register(Process(number, child, init_pid or child.pid, status_read), ours, message)
+        process = Process(number, child, init_pid or child.pid, status_read)
+        if channel is not None:
+            channel.setblocking(False)
+            process.prelude, process.channel, process.ready_by = True, channel, time.monotonic() + READY_S
+            self.selector.register(channel, selectors.EVENT_READ, ("prelude", process))
+        self.register(process, ours, message)
 
-    def command(self, message: dict[str, Any]) -> list[str]:
-        argv: list[str] = message["argv"]
-        return [self.config["tools"]["python"], "-I", "-S", "-c", TTY_SHIM, *argv] if message["tty"] else argv
+    def command(self, message: dict[str, Any], given: contextlib.ExitStack) -> tuple[list[str], list[int], socket.socket | None]:
+        """What bubblewrap starts, the descriptors that it needs, and our end of the channel to it."""
+        if message["prelude"] is None:
+            return message["argv"], [], None
+        ours, theirs = socket.socketpair()
+        channel = _given(given, theirs.detach())
+        task = {**message["prelude"], "channel": channel, "argv": message["argv"], "tty": bool(message["tty"])}
+        program = _given(given, _memory("prelude", self.prelude + marshal.dumps(task, MARSHAL_VERSION)))
+        command = [self.config["tools"]["python"], "-I", "-S", "-X", "utf8", "-c", BOOT, str(program)]
+        return command, [channel, program], ours
 
     def open_streams(self, message: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
         """(what the child gets, what we keep)."""
@@ -255,6 +312,35 @@ class Launcher:
         self.processes[process.number] = process
         self.wire.message(process.number, ev="started", pid=process.init_pid)
         self.reap()
+
+    def listen(self, process: Process) -> None:
+        """What the prelude says: one line of JSON, with its listening sockets."""
+        channel = process.channel
+        assert channel is not None
+        try:
+            data, descriptors, _, _ = socket.recv_fds(channel, CHUNK, SOCKETS_AT_MOST, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        process.heard += data
+        process.sockets += descriptors
+        if data and not process.heard.endswith(b"\n"):
+            return
+        self.selector.unregister(channel)
+        try:
+            found = json.loads(process.heard) if data else {"error": ""}
+        except ValueError:
+            found = {"error": "what starts first inside cannot be understood"}
+        process.ready_by = None
+        if "error" in found:
+            process.fail(found["error"])
+            return
+        try:
+            self.wire.hand_over(process.number, process.sockets, ev="ready", facts=found, place=self.place, sockets=len(process.sockets))
+        except OSError:
+            self.lose_owner()
+        process.drop_sockets()
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -359,17 +445,32 @@ class Launcher:
             os.close(process.stdin)
             process.stdin = None
         if self.processes.pop(process.number, None) is not None:
+            self.hang_up(process)
             began = _began(process.status)
             os.close(process.status)
             if not self.orphaned:
                 self.report_end(process, began)
 
+    def hang_up(self, process: Process) -> None:
+        """The channel of a process that ended before its command started."""
+        process.drop_sockets()
+        if process.channel is None:
+            return
+        if process.channel.fileno() in self.selector.get_map():
+            self.selector.unregister(process.channel)
+        process.channel.close()
+        process.channel = None
+        process.failure = process.failure or ""
+
     def report_end(self, process: Process, began: bool) -> None:
         code = process.child.returncode
         complaint = process.first_error.decode("utf-8", "replace").strip()
-        alone = code == 1 and not process.wrote and "\n" not in complaint
+        alone = code == 1 and not process.wrote and "\n" not in complaint and not process.prelude
         try:
-            if alone and complaint.startswith("bwrap: execvp "):
+            if process.failure is not None:
+                message = process.failure or complaint or f"what starts first inside ended with code {code}"
+                self.wire.message(process.number, ev="failed", message=message)
+            elif alone and complaint.startswith("bwrap: execvp "):
                 missing = complaint.endswith("No such file or directory")
                 self.wire.message(process.number, ev="exit", code=127 if missing else 126)
             elif not began and code > 0:
@@ -381,6 +482,7 @@ class Launcher:
 
     def next_timer(self) -> float | None:
         moments = [process.kill_at for process in self.processes.values() if process.kill_at is not None]
+        moments += [process.ready_by for process in self.processes.values() if process.ready_by is not None]
         moments += [process.ended_at + DRAIN_S for process in self.processes.values() if process.ended_at is not None]
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
@@ -390,11 +492,27 @@ class Launcher:
             if process.kill_at is not None and now >= process.kill_at:
                 process.kill_at = None
                 process.kill()
+            if process.ready_by is not None and now >= process.ready_by:
+                process.fail(f"nothing came from inside within {READY_S:.0f} s")
             if process.ended_at is not None:
                 self.finish(process)
 
 
 # --- the operating system ---------------------------------------------------------------------------------------------
+
+
+def _prelude_program(python: str) -> bytes:
+    """For the same interpreter compiled, once for all commands; for another one as text."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "prelude.py")
+    with open(path, encoding="utf-8") as file:
+        source = file.read()
+    same = os.path.realpath(python) == os.path.realpath(sys.executable)
+    return marshal.dumps(compile(source, "prelude", "exec", dont_inherit=True) if same else source, MARSHAL_VERSION)
+
+
+def _given(given: contextlib.ExitStack, descriptor: int) -> int:
+    given.callback(os.close, descriptor)
+    return descriptor
 
 
 def _memory(name: str, data: bytes) -> int:

@@ -3,21 +3,24 @@
 import math
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Literal
 
 from orchestrator.backends.cgroups import Pressure, pressure
 from orchestrator.backends.protocol import Environment
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.harvest.request import harvest_command
-from orchestrator.launcher.client import Process, RunRequest, Sink, TerminalSize
+from orchestrator.launcher.client import Prelude, Process, RunRequest, Sink, TerminalSize
+from orchestrator.model.network import Phase
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import CheckResult, Outcome
 from orchestrator.report.text import plural, size
+from orchestrator.run.admission import admit, canaries
 from orchestrator.run.context import Context
 from orchestrator.run.environ import agent_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.masked import masked_now
+from orchestrator.run.network import inputs, ports
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
@@ -33,27 +36,44 @@ CHECK_GRACE_S = 2.0
 Reason = Literal["exited", "timeout", "stopped", "interrupted", "lost", "limit"]
 
 
-def start(context: Context, environment: Environment, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None) -> Process:
-    """A command as the agent sees the world."""
+def start(
+    context: Context, environment: Environment, phase: Phase, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None
+) -> Process:
+    """A command as the agent sees the world. It runs when this returns, or has failed to: then its end says why.
+
+    Raises:
+        EnvironmentFailed: its sandbox does not hold; it was not started.
+    """
     assert context.workspace is not None
-    plan = context.plan
+    plan, network, facts = context.plan, context.network, environment.launcher.facts
+    network.quiet()  # in a container the previous command's listeners would still have the ports
     masks = masked_now(context.folder.workspace(plan.repo.name), context.workspace.masked)  # a check comes after the agent
     confinement = Confinement(
         purpose="agent",
         workspace=plan.workspace,
         git_dirs=context.workspace.git_dirs,
         masks=masks,
-        env=agent_environment(plan, context.folder.id),
+        env=(),  # the command's own come with the prelude, which must start without them
         tmpfs_bytes=plan.limits.memory_bytes // TMPFS_SHARE,
         chdir=plan.workspace,
-        inputs=(),
+        inputs=inputs(network),
     )
-    arguments = sandbox_arguments(confinement, environment.launcher.facts, build_filter(environment.launcher.facts.machine))
-    limits = resource_limits(plan, environment.launcher.facts.container)
-    request = RunRequest(
-        arguments.options, arguments.data, argv, stdin=tty is not None, tty=tty, rlimits=limits, processors=_processors(plan)
-    )
-    return environment.launcher.run(request, sink)
+    arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
+    env = agent_environment(plan, context.folder.id, network.plan, network.env(phase), facts.python)
+    with canaries(context.folder.run) as canary:
+        request = RunRequest(
+            arguments.options,
+            arguments.data,
+            argv,
+            stdin=tty is not None,
+            tty=tty,
+            rlimits=resource_limits(plan, facts.container),
+            processors=_processors(plan),
+            prelude=Prelude(env, ports(network.plan), canary),
+        )
+        process = environment.launcher.run(request, sink)
+        admit(context, phase, process, confinement, facts, canary)
+    return process
 
 
 def harvest_request(context: Context, environment: Environment, config: bytes) -> RunRequest:
@@ -93,15 +113,18 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
     """Run the agent until it ends, is stopped, or its time is over; then nothing of it is alive."""
     with context.step(Step.AGENT, f"running {context.plan.agent.argv[0]}") as learned:
         begin = time.monotonic()
-        process = start(context, environment, context.plan.agent.argv, sink, terminal.size() if terminal else None)
+        process = start(context, environment, "agent", context.plan.agent.argv, sink, terminal.size() if terminal else None)
         process.on_end(lambda: interrupts.inbox.put("ended"))
         if terminal is not None:
             terminal.connect(process)
         if process.wait_started(START_S):
             context.faults.parts["AIENV_PID_AGENT"] = str(process.pid or 0)
             context.faults.running()
-        with _watched(context, environment, interrupts) as watch:
-            reason: Reason = _supervise(context, process, interrupts, sink, watch)
+        try:
+            with _watched(context, environment, interrupts) as watch:
+                reason: Reason = _supervise(context, process, interrupts, sink, watch)
+        finally:
+            context.network.quiet()
         context.notes.extend(_limit_notes(context, environment, watch))
         ended = process.wait(0)
         if ended is not None and ended.failure is not None:
@@ -177,20 +200,22 @@ def run_check(context: Context, environment: Environment, number: int, command: 
     folder.mkdir(exist_ok=True)
     sink = TailSink(folder / f"{number}.log", context.plan.limits.output_bytes)
     begin = time.monotonic()
-    process = start(context, environment, ("/bin/sh", "-c", command), sink, None)
-    process.on_end(lambda: interrupts.inbox.put("ended"))
-    end = begin + context.plan.limits.timeout_s
-    with _watched(context, environment, interrupts) as watch:
-        while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
-            if message == "limit" and watch.breach is None:
-                continue  # it was the agent's, which ended before it was heard
-            process.stop(CHECK_GRACE_S)
-            end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
-        if message is None:
-            process.stop(CHECK_GRACE_S)
-            process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
-    ended = process.wait(0)
-    sink.close()
+    with ExitStack() as undo:
+        undo.callback(context.network.quiet)
+        undo.callback(sink.close)
+        process = start(context, environment, "check", ("/bin/sh", "-c", command), sink, None)
+        process.on_end(lambda: interrupts.inbox.put("ended"))
+        end = begin + context.plan.limits.timeout_s
+        with _watched(context, environment, interrupts) as watch:
+            while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
+                if message == "limit" and watch.breach is None:
+                    continue  # it was the agent's, which ended before it was heard
+                process.stop(CHECK_GRACE_S)
+                end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
+            if message is None:
+                process.stop(CHECK_GRACE_S)
+                process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
+        ended = process.wait(0)
     code = 124 if message is None else ended.code if ended and ended.code is not None else 125
     text = (ended.failure or "") if ended and ended.failure else sink.tail.decode("utf-8", "backslashreplace")
     if watch.breach is not None:

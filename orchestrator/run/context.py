@@ -13,6 +13,7 @@ from orchestrator.report.progress import Progress
 from orchestrator.run.faults import Faults
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.journal import Journal
+from orchestrator.run.network import NetworkSession, NoNetwork
 from orchestrator.run.steps import Step
 
 
@@ -59,6 +60,7 @@ class Context:
     environment: Environment | None = None
     harvest_time: int | None = None  # kept across attempts, so that a second one makes the same commits
     notes: list[str] = field(default_factory=list)
+    network: NetworkSession = field(default_factory=NoNetwork)
 
     @contextmanager
     def step(self, step: Step, doing: str, **facts: object) -> Iterator[dict[str, Any]]:

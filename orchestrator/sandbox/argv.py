@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 HOME = "/home/agent"
-OBJECTS = "/run/aienv/objects"
-OUTBOX = "/run/aienv/outbox"
-HARVEST_PROGRAM = "/run/aienv/harvest"  # a folder, started as a whole
+OURS = "/run/aienv"
+OURS_BYTES = 1 << 20
+OBJECTS = f"{OURS}/objects"
+OUTBOX = f"{OURS}/outbox"
+HARVEST_PROGRAM = f"{OURS}/harvest"  # a folder, started as a whole
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # What a program needs from /etc on a host; never the whole folder, which holds the host's names and keys.
@@ -103,6 +105,7 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *("--size", size, "--perms", "1777", "--tmpfs", "/tmp"),
         *("--size", size, "--perms", "0700", "--tmpfs", HOME),
         *("--size", size, "--perms", "0755", "--tmpfs", "/run"),
+        *("--size", str(OURS_BYTES), "--perms", "0755", "--tmpfs", OURS),
         *(() if place.container else ("--symlink", "../run", "/var/run", "--symlink", "../tmp", "/var/tmp")),
         *_visible(place),
         *_objects(place),
@@ -112,6 +115,7 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *(word for path in confinement.masks for word in ("--ro-bind", place.sources["empty"], f"{inside}/{path}")),
         *(() if writable else _harvest(place)),
         *(word for index, (path, _) in enumerate(confinement.inputs) for word in ("--ro-bind-data", ("fd", f"input{index}"), path)),
+        *("--remount-ro", OURS),  # only mount points: nobody puts another file in the place of one of ours
         *("--remount-ro", "/dev", "--remount-ro", "/"),  # the unsized tmpfs below them must not take the host's memory
         *("--chdir", confinement.chdir, "--seccomp", ("fd", "seccomp")),
     )
@@ -171,7 +175,13 @@ def _visible(place: PlaceFacts) -> tuple[str, ...]:
 
 def _objects(place: PlaceFacts) -> tuple[str, ...]:
     names = sorted(name for name in place.sources if name.startswith("objects/"))
-    return tuple(word for name in names for word in ("--ro-bind", place.sources[name], f"/run/aienv/{name}"))
+    return tuple(word for name in names for word in ("--ro-bind", place.sources[name], f"{OURS}/{name}"))
+
+
+def writable_mounts(confinement: Confinement) -> frozenset[str]:
+    """Mount points below which an agent's command may write, beside the temporary folders."""
+    inside = confinement.workspace
+    return frozenset([inside, *(f"{inside}/{git_dir}" for git_dir in _with_parents(confinement.git_dirs))])
 
 
 def _git_guards(confinement: Confinement, workspace: str) -> tuple[str, ...]:

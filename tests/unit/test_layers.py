@@ -21,7 +21,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("report", ("report",)),
     (
         "rim",
-        ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client", "launcher.main",
+        ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client",
+         "launcher.connect", "launcher.main", "launcher.prelude",
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
          "harvest.receive"),
     ),
