@@ -19,8 +19,8 @@ FLOOR_SHARE = 50  # of the file system: 2 %
 FILES_FLOOR_SHARE = 100
 
 POLL_S = 0.25
-QUIET_S, URGENT_S = 5.0, 0.25
-QUIET_SHARE, URGENT_SHARE = 60.0, 4.0  # so many times as long as a walk took, nothing is walked: 1.7 % and 20 % of a processor
+QUIET_S, URGENT_S = 10.0, 0.25
+QUIET_SHARE, URGENT_SHARE = 100.0, 4.0  # so many times as long as a walk took, nothing is walked: 1 % and 20 % of a processor
 NEAR = 8  # an eighth of what is left to the limit, written by anybody, makes a walk urgent
 GROWTH_IN_GRACE = 8  # an eighth of the limit more, after the run was asked to stop, ends it
 

@@ -77,10 +77,10 @@ def test_many_files_are_allowed_where_much_space_is() -> None:
 @pytest.mark.parametrize(
     ("since", "tree", "now", "due"),
     [
-        pytest.param(1.0, SMALL, ROOMY, False, id="quiet-soon"),
-        pytest.param(5.0, SMALL, ROOMY, True, id="quiet-later"),
-        pytest.param(5.0, replace(SMALL, cost_s=0.5), ROOMY, False, id="quiet-and-large"),
-        pytest.param(30.0, replace(SMALL, cost_s=0.5), ROOMY, True, id="quiet-and-large-later"),
+        pytest.param(9.0, SMALL, ROOMY, False, id="quiet-soon"),
+        pytest.param(10.0, SMALL, ROOMY, True, id="quiet-later"),
+        pytest.param(49.0, replace(SMALL, cost_s=0.5), ROOMY, False, id="quiet-and-large"),
+        pytest.param(50.0, replace(SMALL, cost_s=0.5), ROOMY, True, id="quiet-and-large-later"),
         pytest.param(0.3, SMALL, lost(ROOMY, 11 * MIB), False, id="little-written"),
         pytest.param(0.3, SMALL, lost(ROOMY, 12 * MIB), True, id="an-eighth-of-the-rest"),
         pytest.param(0.1, SMALL, lost(ROOMY, 90 * MIB), False, id="at-once"),
@@ -99,11 +99,11 @@ def test_when_to_walk(since: float, tree: Tree, now: Space, due: bool) -> None:
 @given(cost=st.floats(0, 30), written=st.integers(-GIB, GIB))
 @settings(max_examples=200)
 def test_a_quiet_watch_costs_less_than_two_percent(cost: float, written: int) -> None:
-    """Whatever a walk costs: without much written, sixty times as long passes before the next, and at most a fifth is ever used."""
-    rest = walk_is_due(LIMITS, max(5.0, 60 * cost) - 0.01, replace(SMALL, cost_s=cost), ROOMY, ROOMY)
+    """Whatever a walk costs: without much written, a hundred times as long passes before the next, and at most a fifth is ever used."""
+    rest = walk_is_due(LIMITS, max(10.0, 100 * cost) - 0.01, replace(SMALL, cost_s=cost), ROOMY, ROOMY)
     assert not rest
     assert not walk_is_due(LIMITS, 3.9 * cost, replace(SMALL, cost_s=cost), ROOMY, lost(ROOMY, written))
-    assert walk_is_due(LIMITS, max(5.0, 60 * cost), replace(SMALL, cost_s=cost), ROOMY, lost(ROOMY, written))
+    assert walk_is_due(LIMITS, max(10.0, 100 * cost), replace(SMALL, cost_s=cost), ROOMY, lost(ROOMY, written))
 
 
 @pytest.mark.parametrize(
