@@ -38,6 +38,7 @@ MESSAGE, STDOUT, STDERR = 0, 1, 2
 CHUNK = 65536
 ORPHAN_GRACE_S = 1.0  # the owner is gone: a short TERM, so that files are closed, then KILL
 DRAIN_S = 2.0  # after the end of a process its pipes end too; a descriptor held elsewhere must not hang us
+OOM_SCORE = "500"  # of 1000: as if it held half of all memory besides what it does hold
 STAGE = "/mnt"
 CLONE_NEWNS, MS_RDONLY, MS_REC, MS_SLAVE, MS_BIND = 0x00020000, 1, 0x4000, 1 << 19, 0x1000
 PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
@@ -267,6 +268,7 @@ class Launcher:
         if init_pid:
             _limit(init_pid, message["rlimits"])
             _pin(init_pid, message["processors"])
+            _offer(init_pid)
         os.close(block_write)
         process = Process(number, child, init_pid or child.pid, status_read)
         if channel is not None:
@@ -556,6 +558,12 @@ def _limit(pid: int, limits: dict[str, int]) -> None:
             resource.prlimit(pid, kind, (hard, hard) if hard != resource.RLIM_INFINITY and hard < value else (value, value))
         except ProcessLookupError:
             return
+
+
+def _offer(pid: int) -> None:
+    """When memory runs out the kernel ends what is in the sandbox, not the launcher and not the machine's other programs."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/oom_score_adj", "w") as file:
+        file.write(OOM_SCORE)
 
 
 def _pin(pid: int, processors: int | None) -> None:

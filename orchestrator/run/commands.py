@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator.backends.cgroups import Pressure, pressure
 from orchestrator.backends.protocol import Environment
 from orchestrator.errors import EnvironmentFailed
-from orchestrator.harvest.request import harvest_command
+from orchestrator.harvest.request import HarvestLimits, harvest_command
 from orchestrator.launcher.client import Prelude, Process, RunRequest, Sink, TerminalSize
 from orchestrator.model.network import Phase
 from orchestrator.model.plan import Plan
@@ -92,7 +92,8 @@ def harvest_request(context: Context, environment: Environment, config: bytes) -
     )
     arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
     argv = harvest_command(facts.python, HARVEST_PROGRAM, inside)
-    return RunRequest(arguments.options, arguments.data, argv, stdin=False, tty=None, rlimits={})
+    limits = {"RLIMIT_FSIZE": 2 * HarvestLimits().bundle_bytes}  # the largest file that it ever writes
+    return RunRequest(arguments.options, arguments.data, argv, stdin=False, tty=None, rlimits=limits)
 
 
 def resource_limits(plan: Plan, container: bool) -> Mapping[str, int]:
