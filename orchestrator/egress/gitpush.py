@@ -11,6 +11,7 @@ or even merge a request).
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from orchestrator.model.network import GitRepo
 
@@ -51,6 +52,15 @@ def judge_git_request(
         if path.endswith(end) and (method, query) == (wanted_method, wanted_query):
             return _for_repository(path.removesuffix(end), service, method == "POST", headers, repos, host)
     return GitVerdict(False, "with a credential only what git asks for in a fetch or a push may be sent to this host")
+
+
+def looks_like_git(path: str, query: str) -> bool:
+    """Whether some server may take the request for one of git's, however it is written. With a credential such a request is judged, also on
+    hosts where no repository is named."""
+    text = f"{path}?{query}"
+    for _ in range(3):
+        text = unquote(text)
+    return any(word in text.lower() for word in ("git-upload-pack", "git-receive-pack", "/info/refs", "/info/lfs"))
 
 
 def _for_repository(

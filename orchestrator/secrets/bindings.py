@@ -11,17 +11,22 @@ from orchestrator.egress.hosts import BadHost, Host, canonical_host, parse_autho
 from orchestrator.egress.rules import Ask, decide, must_inspect
 from orchestrator.egress.standins import covers, split_bound
 from orchestrator.errors import ConfigError
-from orchestrator.model.network import PHASES, Gateway, NetworkPlan, Phase, SecretPlan
+from orchestrator.model.network import PHASES, Gateway, GitRepo, NetworkPlan, Phase, SecretPlan
 
 HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``hosts``: where clients send the credential. ``gateway``: for clients that read their base address from a variable."""
+    """``hosts``: where clients send the credential. ``gateway``: for clients that read their base address from a variable.
+
+    ``git``: a host where git would send it; bound only when repositories there are named (git.read, git.push), for there its requests
+    are judged.
+    """
 
     hosts: tuple[str, ...]
     gateway: Gateway | None = None
+    git: str | None = None
 
 
 def _service(name: str, host: str, **variables: str) -> Service:
@@ -37,9 +42,10 @@ _OPENAI = _service("openai", "api.openai.com", OPENAI_BASE_URL="/v1", OPENAI_API
 _GEMINI = _service(  # PyPI google-genai _base_url.py and _api_client.py; the second: litellm
     "gemini", "generativelanguage.googleapis.com", GOOGLE_GEMINI_BASE_URL="", GEMINI_API_BASE=""
 )
-_GITHUB = Service(  # docs.github.com/en/rest: api and uploads; github.com: git over https; the variable is that of GitHub's own runners
-    ("api.github.com", "github.com", "uploads.github.com"),
+_GITHUB = Service(  # docs.github.com/en/rest; the variable is that of GitHub's own runners
+    ("api.github.com", "uploads.github.com"),
     Gateway("github", "api.github.com", HTTPS, "", (("GITHUB_API_URL", ""),)),
+    "github.com",
 )
 _GITLAB = Service(("gitlab.com",))  # docs.gitlab.com/api/rest: the API and git have one host
 _NPM = Service(("registry.npmjs.org",))  # docs.npmjs.com/cli/configuring-npm/npmrc
@@ -116,19 +122,23 @@ class _Bound:
         return f"*.{authority}" if self.wildcard else authority
 
 
-def plan_secrets(asked: Iterable[AskedSecret], secret_hosts: Iterable[str]) -> PlannedSecrets:
+def plan_secrets(asked: Iterable[AskedSecret], secret_hosts: Iterable[str], repos: Iterable[GitRepo] = ()) -> PlannedSecrets:
     """Bind what is asked for. Hosts that ``secret_hosts`` gives a name stand in place of the table's; names that nobody asked for are left.
+
+    ``repos``: those that git may reach.
 
     Raises:
         ConfigError: a name is bound to no host, or in two ways.
     """
     bound = [parse_binding(text) for text in dict.fromkeys(secret_hosts)]
+    git_hosts = {repo.host for repo in repos}
     gateways: dict[str, Gateway] = {}
     secrets = []
     for one in _merged(asked):
         mine = [binding for binding in bound if binding.name == one.name]
         service = _service_of(one.name, mine)
-        secrets.append(SecretPlan(one.name, one.source, service.hosts, one.phases))
+        hosts = (*service.hosts, service.git) if service.git in git_hosts and service.git else service.hosts
+        secrets.append(SecretPlan(one.name, one.source, hosts, one.phases))
         if (gateway := service.gateway) and gateways.setdefault(gateway.name, gateway) != gateway:
             message = f"secret {one.name}: the gateway {gateway.name!r} already leads to {gateways[gateway.name].host}"
             raise ConfigError(message, remedy=f"bind both names to the same host: --secret-host {one.name}=HOST")
@@ -234,6 +244,21 @@ def brokering_problems(network: NetworkPlan, secrets: Iterable[SecretPlan]) -> l
         elif refusal := _refusal(network, repo.host):
             problems.append((f"git cannot reach {repo.host}/{repo.path}: {refusal[0]}", refusal[1]))
     return problems
+
+
+def brokering_warnings(network: NetworkPlan, secrets: Iterable[SecretPlan]) -> tuple[str, ...]:
+    """What works and may be more than was meant: a credential for pushes to ``aienv/`` that can change every branch through an API."""
+    warnings = []
+    for secret in secrets:
+        pushed_to = {bound for bound in secret.hosts for repo in network.git if repo.push and covers(bound, *split_bound(repo.host))}
+        elsewhere = [bound for bound in secret.hosts if bound not in pushed_to and _refusal(network, bound) is None]
+        if pushed_to and elsewhere:
+            host = sorted(pushed_to)[0]
+            warnings.append(
+                f"secret {secret.name} goes to {elsewhere[0]} too, where it can change any branch, not only those below aienv/; "
+                f"for git alone: --secret-host {secret.name}={host}"
+            )
+    return tuple(warnings)
 
 
 def _refusal(network: NetworkPlan, bound: str) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.egress.gitpush import MAX_COMMANDS, MAX_HEAD_BYTES, PushReader, PushVerdict, judge_git_request, valid_ref
+from orchestrator.egress.gitpush import MAX_COMMANDS, MAX_HEAD_BYTES, PushReader, PushVerdict, judge_git_request, looks_like_git, valid_ref
 from orchestrator.model.network import GitRepo
 from tests.fuzz.targets import gitpush as fuzzed
 
@@ -93,6 +93,25 @@ def test_what_git_does_not_ask(method: str, path: str, query: str, headers: tupl
     judged = judge_git_request(method, path, query, headers, REPOS, "git.example.org")
     assert not judged.allowed
     assert because in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "is_git"),
+    [
+        ("/team/app.git/info/refs", "service=git-upload-pack", True),
+        ("/team/app.git/git-receive-pack", "", True),
+        ("/team/app.git/Git-Receive-Pack", "", True),
+        ("/team/app.git/git%2Dreceive-pack", "", True),
+        ("/team/app.git/git%252dreceive-pack", "", True),
+        ("/x", "service=git-receive-pack", True),
+        ("/team/app.git/info/lfs/objects/batch", "", True),
+        ("/api/v4/projects/1/repository/branches", "", False),
+        ("/repos/team/app/git/refs", "", False),
+    ],
+)
+def test_git_is_recognised(path: str, query: str, is_git: bool) -> None:
+    """However it is written: also where no repository is on the list, a credential serves no git request unjudged."""
+    assert looks_like_git(path, query) is is_git
 
 
 def test_other_host_same_path() -> None:

@@ -8,7 +8,15 @@ import pytest
 from orchestrator.egress.rules import parse_rule
 from orchestrator.errors import ConfigError
 from orchestrator.model.network import CLOSED, Gateway, GitRepo, NetRule, NetworkPlan, Phase, SecretPlan
-from orchestrator.secrets.bindings import KNOWN, AskedSecret, PlannedSecrets, brokering_problems, parse_binding, plan_secrets
+from orchestrator.secrets.bindings import (
+    KNOWN,
+    AskedSecret,
+    PlannedSecrets,
+    brokering_problems,
+    brokering_warnings,
+    parse_binding,
+    plan_secrets,
+)
 
 AGENT: tuple[Phase, ...] = ("agent", "check")
 
@@ -44,7 +52,7 @@ def test_known_names_are_consistent() -> None:
         ("CLAUDE_CODE_OAUTH_TOKEN", ("api.anthropic.com",), ("ANTHROPIC_BASE_URL", "")),
         ("OPENAI_API_KEY", ("api.openai.com",), ("OPENAI_BASE_URL", "/v1")),
         ("GEMINI_API_KEY", ("generativelanguage.googleapis.com",), ("GOOGLE_GEMINI_BASE_URL", "")),
-        ("GITHUB_TOKEN", ("api.github.com", "github.com", "uploads.github.com"), ("GITHUB_API_URL", "")),
+        ("GITHUB_TOKEN", ("api.github.com", "uploads.github.com"), ("GITHUB_API_URL", "")),
         ("OPENROUTER_API_KEY", ("openrouter.ai",), ("OPENROUTER_API_BASE", "/api/v1")),
     ],
 )
@@ -54,6 +62,35 @@ def test_known_names(name: str, hosts: tuple[str, ...], variable: tuple[str, str
     assert planned.secrets == (SecretPlan(name, f"env://{name}", hosts, AGENT),)
     assert variable in planned.gateways[0].variables
     assert planned.inspect == hosts
+
+
+def test_git_hosts_only_with_repositories() -> None:
+    """The token goes to github.com only where the repositories that git may reach there are named: those requests are judged."""
+    repos = [GitRepo("github.com", "team/app", True), GitRepo("gitlab.com", "team/app", False)]
+    (secret,) = plan_secrets([ask("GITHUB_TOKEN")], [], repos).secrets
+    assert secret.hosts == ("api.github.com", "uploads.github.com", "github.com")
+    (secret,) = plan_secrets([ask("GITHUB_TOKEN")], [], repos[1:]).secrets
+    assert secret.hosts == ("api.github.com", "uploads.github.com")
+    (secret,) = plan_secrets([ask("GITHUB_TOKEN")], ["GITHUB_TOKEN=github.com"], repos).secrets
+    assert secret.hosts == ("github.com",)
+
+
+@pytest.mark.parametrize(
+    ("allow", "hosts", "push", "warned"),
+    [
+        pytest.param(("github.com", "api.github.com"), (), True, True, id="both"),
+        pytest.param(("github.com",), (), True, False, id="api-not-reachable"),
+        pytest.param(("github.com", "api.github.com"), ("GITHUB_TOKEN=github.com",), True, False, id="git-alone"),
+        pytest.param(("github.com", "api.github.com"), (), False, False, id="read-only"),
+    ],
+)
+def test_warns_of_wide_tokens(allow: tuple[str, ...], hosts: tuple[str, ...], push: bool, warned: bool) -> None:
+    """A rule for pushes means little when the same token may change branches through an API."""
+    repo = GitRepo("github.com", "team/app", push)
+    planned = plan_secrets([ask("GITHUB_TOKEN")], hosts, [repo])
+    found = brokering_warnings(plan(*allow, inspect=planned.inspect, git=[repo]), planned.secrets)
+    assert bool(found) is warned
+    assert not warned or "--secret-host GITHUB_TOKEN=github.com" in found[0]
 
 
 def test_names_that_nobody_knows() -> None:
