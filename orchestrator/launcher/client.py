@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,7 +290,6 @@ class LauncherClient:
             process.end(Ended(None, lost=False, failure=str(event["message"])))
             self._processes.pop(number, None)
 
-
     def _ready(self, event: dict[str, Any], ports: tuple[int, ...]) -> Ready:
         facts, place = event["facts"], event["place"]
         if not isinstance(facts, dict) or not isinstance(place, dict) or event["sockets"] != len(ports):
@@ -430,6 +430,16 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptors.pop())
 
 
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """Bytes, and the descriptors on them. (``socket.recv_fds`` drops its flags: what it returns would be inherited.)"""
+    data, attached, _, _ = sock.recvmsg(_CHUNK, socket.CMSG_LEN(_DESCRIPTORS_AT_MOST * 4), socket.MSG_CMSG_CLOEXEC)
+    descriptors = array("i")
+    for level, kind, payload in attached:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+    return data, list(descriptors)
+
+
 def _next_frame(sock: socket.socket, buffer: bytearray, descriptors: list[int] | None = None) -> tuple[int, int, bytes] | None:
     """The next frame; None at the end of the stream. ``buffer`` keeps what came too early.
 
@@ -445,7 +455,7 @@ def _next_frame(sock: socket.socket, buffer: bytearray, descriptors: list[int] |
                 payload = bytes(buffer[_FRAME.size : _FRAME.size + length])
                 del buffer[: _FRAME.size + length]
                 return kind, number, payload
-        data, attached, _, _ = socket.recv_fds(sock, _CHUNK, _DESCRIPTORS_AT_MOST, socket.MSG_CMSG_CLOEXEC)
+        data, attached = _receive(sock)
         room = _DESCRIPTORS_AT_MOST - len(arrived) if descriptors is not None else 0
         arrived += attached[:room]
         _close(attached[room:])

@@ -1,6 +1,6 @@
 """For ssh's ProxyCommand, inside: standard input and output to HOST PORT, through the proxy.
 
-    python3 -I -S connect.py HOST PORT
+    python3 -I -S connect.py PROXY-PORT HOST PORT
 
 Standard library only. What the proxy answers to a refused host goes to standard error, so that the one who reads it learns what
 would allow it.
@@ -11,23 +11,22 @@ import selectors
 import socket
 import sys
 
-PROXY = ("127.0.0.1", 3128)
 CHUNK = 65536
 MAX_HEAD = 65536
 CONNECT_S = 60.0
 
 
-def main(host: str, port: str) -> int:
+def main(proxy: str, host: str, port: str) -> int:
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        with socket.create_connection(PROXY, CONNECT_S) as sock:
+        with socket.create_connection(("127.0.0.1", int(proxy)), CONNECT_S) as sock:
             sock.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
             head, rest = _answer(sock)
             if head.split(b" ")[1:2] != [b"200"]:
-                sys.stderr.buffer.write(head + rest + sock.recv(CHUNK) + b"\n")
+                sys.stderr.buffer.write(head + b"\n" + _to_the_end(sock, rest) + b"\n")
                 return 1
             sock.settimeout(None)
-            os.write(1, rest)
+            _write(rest)
             _copy(sock)
     except OSError as problem:
         sys.stderr.write(f"{target} could not be reached: {problem}\n")
@@ -45,6 +44,17 @@ def _answer(sock: socket.socket) -> tuple[bytes, bytes]:
         data += more
     head, _, rest = data.partition(b"\r\n\r\n")
     return head, rest
+
+
+def _to_the_end(sock: socket.socket, data: bytes) -> bytes:
+    """The answer's body, as far as it comes at once: the proxy may leave the connection open."""
+    sock.settimeout(1.0)
+    try:
+        while len(data) < MAX_HEAD and (more := sock.recv(CHUNK)):
+            data += more
+    except TimeoutError:
+        pass
+    return data
 
 
 def _copy(sock: socket.socket) -> None:
@@ -72,4 +82,4 @@ def _write(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(*sys.argv[1:4]))

@@ -320,13 +320,15 @@ class Launcher:
         channel = process.channel
         assert channel is not None
         try:
-            data, descriptors, _, _ = socket.recv_fds(channel, CHUNK, SOCKETS_AT_MOST, socket.MSG_CMSG_CLOEXEC)
+            data, descriptors, _, _ = socket.recv_fds(channel, CHUNK, SOCKETS_AT_MOST)
         except BlockingIOError:
             return
         except OSError:
             data, descriptors = b"", []
         process.heard += data
         process.sockets += descriptors
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         if data and not process.heard.endswith(b"\n"):
             return
         self.selector.unregister(channel)

@@ -28,7 +28,7 @@ PROBE_S = 0.5  # on a loopback the answer is there at once
 CLONE_NEWUSER = 0x10000000
 TIOCSTI, TIOCSCTTY = 0x5412, 0x540E
 READ_BYTES = 1 << 18
-ENOENT, ENOEXEC, EACCES, ENODEV, ENOTDIR, ETIMEDOUT, ESTALE = 2, 8, 13, 19, 20, 110, 116
+ENOENT, ENOEXEC, EACCES, ENODEV, ENOTDIR, EINVAL, ETIMEDOUT, ESTALE = 2, 8, 13, 19, 20, 22, 110, 116
 # Not among them: 127.0.0.1 itself. A datagram socket that is connected sends nothing; the kernel only looks for a route.
 OUTSIDE = ((_socket.AF_INET, ("1.1.1.1", 53)), (_socket.AF_INET, ("169.254.169.254", 80)), (_socket.AF_INET6, ("2606:4700:4700::1111", 53)))
 REFUSED_SOCKETS = {
@@ -243,6 +243,8 @@ def execute(argv: "list[str]", env: "dict[str, str]") -> int:
     """The errno that the search along PATH ends with."""
     closed = False
     failed = ENOENT
+    if any("\0" in word for word in argv):
+        return EINVAL
     for path in candidates(argv[0], env.get("PATH", "/bin:/usr/bin")):
         failed = attempt(posix.execve, path, argv, env)
         if failed == ENOEXEC:  # a script without a first line that says for whom
@@ -255,5 +257,5 @@ def execute(argv: "list[str]", env: "dict[str, str]") -> int:
 
 def candidates(name: str, path: str) -> "list[str]":
     if "/" in name or not name:
-        return [name]
+        return [name] if name else []
     return [f"{folder}/{name}" if folder else name for folder in path.split(":")]

@@ -123,12 +123,12 @@ def _namespaces(facts: Facts, expected: Expected) -> str | None:
 
 
 def _processes(facts: Facts, expected: Expected) -> str | None:
-    others = sorted(set(facts["processes"]) - {1, int(facts["pid"])})
+    others = sorted(set(_list(facts["processes"])) - {1, int(facts["pid"])})
     return f"other processes can be seen: {others[:5]}" if others or 1 not in facts["processes"] else None
 
 
 def _descriptors(facts: Facts, expected: Expected) -> str | None:
-    found = list(facts["descriptors"])
+    found = _list(facts["descriptors"])
     return f"descriptors of ours came along: {found}" if found else None
 
 
@@ -139,7 +139,7 @@ def _canary_file(facts: Facts, expected: Expected) -> str | None:
 
 
 def _run_folder(facts: Facts, expected: Expected) -> str | None:
-    others = sorted(set(facts["run"]) - expected.run)
+    others = sorted(set(_list(facts["run"])) - expected.run)
     return f"/run holds what is not ours: {', '.join(others[:5])}" if others else None
 
 
@@ -151,7 +151,7 @@ def _read_only(facts: Facts, expected: Expected) -> str | None:
 
 
 def _beyond(facts: Facts, expected: Expected) -> list[str]:
-    found = {re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point) for point in facts["writable"]}
+    found = {re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point) for point in _list(facts["writable"])}
     return sorted(found - ALWAYS_WRITABLE - expected.writable)
 
 
@@ -160,14 +160,14 @@ def _sysctl(facts: Facts, expected: Expected) -> str | None:
 
 
 def _interfaces(facts: Facts, expected: Expected) -> str | None:
-    others = sorted(set(facts["interfaces"]) - IDLE_INTERFACES)
+    others = sorted(set(_list(facts["interfaces"])) - IDLE_INTERFACES)
     if others:
         return f"there are network interfaces: {', '.join(others[:5])}"
     return "there are routes" if int(facts["routes"]) > 0 or int(facts["routes6"]) > 0 else None
 
 
 def _outside(facts: Facts, expected: Expected) -> str | None:
-    tried = [_errno(one) for one in facts["outside"]]
+    tried = [_errno(one) for one in _list(facts["outside"])]
     return None if len(tried) >= 3 and all(one in NO_ROUTE for one in tried) else f"addresses outside have a route ({tried})"
 
 
@@ -187,6 +187,12 @@ def _abstract(facts: Facts, expected: Expected) -> str | None:
 
 def _names(facts: Facts, expected: Expected) -> str | None:
     return "names may be looked up: there is an /etc/resolv.conf" if _errno(facts["resolver"]) == 0 else None
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("no list")
+    return value
 
 
 def _errno(value: object) -> int:

@@ -2,16 +2,20 @@
 
 import itertools
 import json
+import os
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import EnvironmentFailed
-from orchestrator.launcher.client import LauncherClient, RunRequest, _next_frame, greet
+from orchestrator.launcher.client import Canary, LauncherClient, Prelude, RunRequest, _next_frame, greet
 from orchestrator.launcher.main import FRAME, Wire
 
 FACTS = {
@@ -185,4 +189,172 @@ def test_frames_for_nobody_are_passed_over(pair: tuple[socket.socket, socket.soc
     pair[1].sendall(frame(1, 99, b"x") + frame(9, 1, b'{"ev": "other"}') + frame(1, 1, b"y") + frame(0, 1, b'{"ev": "exit", "code": 0}'))
     assert process.wait(5.0) is not None
     assert sink.out == b"y"
+    client.close()
+
+
+# --- what a prelude tells, and its sockets ------------------------------------------------------------------------------
+
+PRELUDE = Prelude((("A", "1"),), (), Canary("/x", 1, "name"))
+READY = {"ev": "ready", "facts": {"uid": [1]}, "place": {"namespaces": {}}, "sockets": 0}
+
+
+def asking(ports: tuple[int, ...]) -> RunRequest:
+    return replace(REQUEST, prelude=replace(PRELUDE, listen=ports))
+
+
+def listening() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(1)
+    return sock
+
+
+def bound() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+def elsewhere(like: socket.socket) -> socket.socket:
+    """A socket that listens on the same port of another address."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.2", like.getsockname()[1]))
+    sock.listen(1)
+    return sock
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def hand_over(sock: socket.socket, descriptors: list[int], data: bytes) -> None:
+    sent = socket.send_fds(sock, [data], descriptors)
+    sock.sendall(data[sent:])
+
+
+def test_a_prelude_tells_and_the_command_goes(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Facts and sockets come with one message; the request named them, and ``go`` is the answer."""
+    client = greeted(pair)
+    with listening() as one, listening() as two:
+        ports = (one.getsockname()[1], two.getsockname()[1])
+        process = client.run(asking(ports), Collect())
+        buffer = bytearray()
+        message = json.loads((_next_frame(pair[1], buffer) or (0, 0, b""))[2])
+        assert message["prelude"] == {"env": {"A": "1"}, "listen": list(ports), "canary": {"file": "/x", "port": 1, "abstract": "name"}}
+        assert process.wait_ready(0) is None
+        hand_over(pair[1], [one.fileno(), two.fileno()], frame(0, 1, json.dumps({**READY, "sockets": 2}).encode()))
+        ready = process.wait_ready(5.0)
+        assert ready is not None
+        assert (ready.facts, ready.place) == ({"uid": [1]}, {"namespaces": {}})
+        assert [sock.getsockname()[1] for sock in ready.sockets] == list(ports)
+        assert not any(sock.get_inheritable() for sock in ready.sockets)
+        for sock in ready.sockets:
+            sock.close()
+        process.go()
+        assert json.loads((_next_frame(pair[1], buffer) or (0, 0, b""))[2]) == {"op": "go"}
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"ev": "failed", "message": "no room"},
+        {"ev": "exit", "code": 1},
+    ],
+    ids=["failed", "exit"],
+)
+def test_a_prelude_that_ends_before_it_tells(pair: tuple[socket.socket, socket.socket], event: dict[str, object]) -> None:
+    """Whoever waits for it is woken, and finds the end instead."""
+    client = greeted(pair)
+    process = client.run(asking(()), Collect())
+    pair[1].sendall(frame(0, 1, json.dumps(event).encode()))
+    assert process.wait_ready(5.0) is None
+    assert process.wait(5.0) is not None
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(lambda good: ([], 1), id="none"),
+        pytest.param(lambda good: ([good], 0), id="not-named"),
+        pytest.param(lambda good: ([good, listening()], 2), id="one-too-many-named"),
+        pytest.param(lambda good: ([listening()], 1), id="another-port"),
+        pytest.param(lambda good: ([elsewhere(good)], 1), id="another-address"),
+        pytest.param(lambda good: ([bound()], 1), id="does-not-listen"),
+        pytest.param(lambda good: ([socket.socketpair()[0]], 1), id="another-family"),
+        pytest.param(lambda good: ([socket.socket(socket.AF_INET, socket.SOCK_DGRAM)], 1), id="another-type"),
+        pytest.param(lambda good: ([open(os.devnull)], 1), id="no-socket"),  # noqa: SIM115 - closed below
+        pytest.param(lambda good: ([good], "1"), id="count-in-words"),
+        pytest.param(lambda good: ([good], None), id="no-count"),
+    ],
+)
+def test_a_launcher_that_hands_over_something_else(
+    pair: tuple[socket.socket, socket.socket], wrong: Callable[[socket.socket], tuple[list[Any], object]]
+) -> None:
+    """Nothing of it is taken, none of it stays open, and the launcher counts as lost."""
+    client = greeted(pair)
+    with listening() as good:
+        process = client.run(asking((good.getsockname()[1],)), Collect())
+        sent, count = wrong(good)
+        before = open_descriptors()
+        hand_over(pair[1], [one.fileno() for one in sent], frame(0, 1, json.dumps({**READY, "sockets": count}).encode()))
+        assert process.wait_ready(5.0) is None
+        ended = process.wait(5.0)
+        assert ended is not None
+        assert ended.lost
+        assert client.lost.wait(5.0)
+        assert open_descriptors() <= before
+        for one in sent:
+            one.close()
+    client.close()
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["nobody-waits", "somebody-waits"])
+def test_descriptors_that_nobody_asked_for_do_not_pile_up(pair: tuple[socket.socket, socket.socket], awaited: bool) -> None:
+    """Hundreds of them, on frames of every kind: closed at once, or at most a handful is held."""
+    client = greeted(pair)
+    sink = Collect()
+    process = client.run(asking((1,)) if awaited else REQUEST, sink)
+    before = open_descriptors()
+    with open(os.devnull) as nothing:
+        for _ in range(100):
+            hand_over(pair[1], [nothing.fileno()] * 7, frame(1, 1, b"x"))
+        pair[1].sendall(frame(1, 1, b"end"))
+        deadline = time.monotonic() + 5.0
+        while not sink.out.endswith(b"end"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert open_descriptors() <= before + 1 + (8 if awaited else 0)
+    pair[1].sendall(frame(0, 1, b'{"ev": "exit", "code": 0}'))
+    assert process.wait(5.0) is not None
+    client.close()
+    assert open_descriptors() <= before
+
+
+def test_facts_without_end_are_not_taken(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A message ``ready`` longer than any sandbox's is passed over; one that nests without end loses the launcher, not us."""
+    client = greeted(pair)
+    process = client.run(asking(()), Collect())
+    pair[1].sendall(frame(0, 1, json.dumps({**READY, "facts": {"x": "y" * (2 << 20)}}).encode()))
+    assert process.wait_ready(0.3) is None
+    pair[1].sendall(frame(0, 1, b"[" * 200_000))
+    ended = process.wait(5.0)
+    assert ended is not None
+    assert ended.lost
+    client.close()
+
+
+def test_ready_twice_or_unasked_is_passed_over(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Only the first counts, and only where a prelude was asked for."""
+    client = greeted(pair)
+    plain, asked = client.run(REQUEST, Collect()), client.run(asking(()), Collect())
+    for number, uid in ((1, 5), (2, 6), (2, 7)):
+        pair[1].sendall(frame(0, number, json.dumps({**READY, "facts": {"uid": uid}}).encode()))
+    pair[1].sendall(frame(0, 2, b'{"ev": "exit", "code": 0}') + frame(0, 1, b'{"ev": "exit", "code": 0}'))
+    assert plain.wait(5.0) is not None
+    assert plain.wait_ready(0) is None
+    ready = asked.wait_ready(0)
+    assert ready is not None
+    assert ready.facts == {"uid": 6}
     client.close()

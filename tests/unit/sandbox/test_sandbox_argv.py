@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.sandbox.argv import Confinement, PlaceFacts, RootEntry, sandbox_arguments
+from orchestrator.sandbox.argv import Confinement, PlaceFacts, RootEntry, sandbox_arguments, writable_mounts
 
 ROOT = tuple(
     RootEntry(name, kind, target)
@@ -99,7 +99,7 @@ def test_nothing_of_the_host_but_the_list() -> None:
     assert {source for kind, source in sources if kind == "--bind"} == {"/w/app", "/w/app/.git"}
     read_only = {source for kind, source in sources if kind == "--ro-bind"}
     assert read_only == {
-        "/usr", "/etc/ssl", "/etc/ld.so.cache", "/dev/null", "/c/app-1/objects", "/w/empty", "/w/app/.git/config", "/w/app/.git/hooks", "/w/app/.git/info",
+        "/usr", "/etc/ssl", "/etc/ld.so.cache", "/dev/null", "/proc/sys", "/c/app-1/objects", "/w/empty", "/w/app/.git/config", "/w/app/.git/hooks", "/w/app/.git/info",
     }  # fmt: skip
 
 
@@ -125,6 +125,26 @@ def test_masks_come_after_everything_that_could_uncover_them() -> None:
 def test_the_root_is_closed_last() -> None:
     """The tmpfs below / and /dev have no size of their own: nobody may write there."""
     assert mounts(words())[-2:] == [("--remount-ro", "", "/dev"), ("--remount-ro", "", "/")]
+
+
+@pytest.mark.parametrize("purpose", ["agent", "harvest"])
+def test_our_own_folder_is_closed_too(purpose: Literal["agent", "harvest"]) -> None:
+    """Mounted before what lies in it, and read-only at the end: nobody puts a file in the place of one of ours."""
+    found = mounts(words(purpose=purpose, inputs=(("/run/aienv/ca.pem", b"x"),)))
+    ours = at([mount for mount in found if mount[0] == "--tmpfs"], "/run/aienv")
+    assert ours > at([mount for mount in found if mount[0] == "--tmpfs"], "/run")
+    inside = [index for index, (_, _, target) in enumerate(found) if target.startswith("/run/aienv/")]
+    assert found.index(("--tmpfs", "", "/run/aienv")) < min(inside)
+    assert found.index(("--remount-ro", "", "/run/aienv")) > max(inside)
+
+
+def test_where_a_command_may_write() -> None:
+    """The workspace, and in it the git folders that are mounts of their own."""
+    guarded = confinement(git_dirs=(".git", ".git/modules/a"))
+    expected = {"/workspaces/app", *(f"/workspaces/app/{name}" for name in (".git", ".git/modules", ".git/modules/a"))}
+    assert writable_mounts(guarded) == expected
+    bound = {target for kind, _, target in mounts(words(git_dirs=guarded.git_dirs)) if kind == "--bind"}
+    assert bound == expected
 
 
 def test_every_tmpfs_has_a_size() -> None:
