@@ -24,7 +24,9 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client",
          "launcher.connect", "launcher.main", "launcher.prelude",
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
-         "harvest.receive", "presets.resolve"),
+         "harvest.receive", "presets.resolve",
+         "egress.attempts", "egress.connect", "egress.exchange", "egress.flows", "egress.loop", "egress.own_addresses", "egress.pushes",
+         "egress.resolver", "egress.server", "egress.session", "egress.tls", "egress.upstream", "egress.wires"),
     ),
     (
         "core",
@@ -58,6 +60,8 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "__main__": (f"{PACKAGE}.cli.main",),
     "backends.docker": ("docker", "requests", "urllib3"),  # a third of a second that a local run does not need
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
+    "broker.main": (f"{PACKAGE}.egress",),  # a run without a network needs none of it
+    "egress": (f"{PACKAGE}.egress.tls",),  # imports ssl, which a run without inspected hosts does not need
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends.local",),

@@ -1,0 +1,208 @@
+"""The egress of one run: listeners of the environment's own, and one thread that serves what comes through them."""
+
+import contextlib
+import resource
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.egress.addresses import BadNetwork, parse_network
+from orchestrator.egress.attempts import Services
+from orchestrator.egress.config import EgressConfig
+from orchestrator.egress.connect import connect
+from orchestrator.egress.credentials import Vault
+from orchestrator.egress.hosts import Address
+from orchestrator.egress.judge import Judge
+from orchestrator.egress.locate import Locate, by_address, by_service
+from orchestrator.egress.loop import FOREVER, Loop, Task, TimedOut, pause
+from orchestrator.egress.own_addresses import own_addresses
+from orchestrator.egress.resolver import Lookup, Resolver, system_lookup
+from orchestrator.egress.session import Session
+from orchestrator.egress.upstream import Dialled, Dialler, as_it_is
+from orchestrator.egress.usage import Usage, Write
+from orchestrator.egress.wires import Wire
+from orchestrator.model.network import NetworkUse, Phase
+
+if TYPE_CHECKING:
+    from orchestrator.egress.tls import Authorities
+
+MAX_CONNECTIONS = 512  # at once; more wait in the backlog
+DESCRIPTORS_EACH = 2
+DESCRIPTORS_BESIDES = 256  # pipes, look-ups, the log
+NO_DESCRIPTORS_S = 0.2
+ANSWER_S = 5.0
+
+
+class EgressFailed(Exception):
+    """The text is the whole reason."""
+
+
+class Egress:
+    """``write``: one event to the log. The rest are for tests, which have neither public names nor public addresses."""
+
+    def __init__(
+        self,
+        config: EgressConfig,
+        write: Write,
+        *,
+        lookup: Lookup = system_lookup,
+        place: Dialled = as_it_is,
+        own: Callable[[], frozenset[Address]] = own_addresses,
+    ) -> None:
+        """Raises EgressFailed."""
+        self._config = config
+        self._write = write
+        self._loop = Loop(self._failed)
+        plan = config.network
+        try:
+            private = tuple(parse_network(text) for text in plan.private)
+            own()
+        except (BadNetwork, OSError) as problem:
+            raise EgressFailed(str(problem)) from None
+        self._judge = Judge(plan)
+        self._usage = Usage(write)
+        self._dialler = Dialler(self._loop, Resolver(self._loop, private, own, lookup), place)
+        self._vault = Vault(config.secrets, plan.git)
+        self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
+        self._authorities: Authorities | None = None
+        self._listeners: list[_Listener] = []
+        self._limit = _connection_limit()
+        self._thread = threading.Thread(target=self._loop.run, name="egress", daemon=True)
+        self._thread.start()
+
+    def listen(self, phase: Phase, listeners: Mapping[str, socket.socket]) -> None:
+        """Serve these listening sockets, which are ours from now on, until ``quiet``.
+
+        Raises:
+            EgressFailed: a listener is of no known kind.
+        """
+        unknown = set(listeners) - set(self._locators)
+        if unknown:
+            raise EgressFailed(f"unknown listeners {sorted(unknown)}")
+        self.quiet()
+        self._ask(lambda: self._begin(phase, listeners))
+
+    def quiet(self) -> None:
+        """Close all listeners and connections; their events are written."""
+        self._ask(self._end)
+
+    def use(self) -> NetworkUse:
+        return self._usage.total()
+
+    def close(self) -> None:
+        with contextlib.suppress(EgressFailed):
+            self.quiet()
+        self._loop.submit(self._loop.stop)
+        self._thread.join(ANSWER_S)
+
+    def _ask(self, call: Callable[[], None]) -> None:
+        try:
+            self._loop.ask(call, ANSWER_S)
+        except TimedOut:
+            raise EgressFailed(f"egress does not answer within {ANSWER_S:.0f} s") from None
+
+    # --- in the loop's thread
+
+    def _begin(self, phase: Phase, listeners: Mapping[str, socket.socket]) -> None:
+        services = Services(
+            self._loop, self._judge, self._dialler, self._usage, self._vault, phase, self._make_authorities, self._failed
+        )
+        self._usage.begin(phase)
+        for name, sock in listeners.items():
+            self._listeners.append(_Listener(services, sock, self._locators[name], tunnels=name == "proxy", limit=self._limit))
+
+    def _end(self) -> None:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
+        self._usage.end_phase()
+
+    def _make_authorities(self) -> "Authorities":
+        if self._authorities is None:
+            from orchestrator.egress.tls import Authorities
+
+            leaves = () if self._config.tls is None else self._config.tls.leaves
+            self._authorities = Authorities(leaves, self._config.upstream_ca)
+        return self._authorities
+
+    def _failed(self, problem: BaseException) -> None:
+        """A fault of ours, by its kind and place alone: its text may hold what came over the wire."""
+        last = traceback.extract_tb(problem.__traceback__)[-1:]
+        place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
+        with contextlib.suppress(OSError):
+            self._write("egress.error", {"kind_of_error": type(problem).__name__, "place": place})
+
+
+class _Listener:
+    """One listening socket and its connections."""
+
+    def __init__(self, services: Services, sock: socket.socket, locate: Locate, *, tunnels: bool, limit: int) -> None:
+        self._services = services
+        self._loop = services.loop
+        self._sock = sock
+        self._locate = locate
+        self._tunnels = tunnels
+        self._limit = limit
+        self._connections: set[Task] = set()
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each connection inherits it
+        self._task = self._loop.spawn(self._accept())
+        self._loop.watch(sock.fileno(), self)
+
+    def notice(self, events: int) -> None:
+        self._loop.schedule(self._task)
+
+    def close(self) -> None:
+        self._loop.end(self._task)
+        for task in list(self._connections):
+            self._loop.end(task)
+        self._loop.forget(self._sock.fileno())
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # whoever else holds this socket has no listener either
+        self._sock.close()
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                while len(self._connections) < self._limit:
+                    sock, _ = self._sock.accept()
+                    sock.setblocking(False)
+                    task = self._loop.spawn(self._connection(sock))
+                    self._connections.add(task)
+                    task.ended = lambda task=task: self._gone(task)
+                deadline = FOREVER
+            except BlockingIOError:
+                deadline = FOREVER
+            except OSError:  # no descriptors left: they come back when connections end
+                deadline = self._loop.in_seconds(NO_DESCRIPTORS_S)
+            with contextlib.suppress(TimedOut):
+                await pause(deadline)
+
+    def _gone(self, task: Task) -> None:
+        self._connections.discard(task)
+        self._loop.schedule(self._task)
+
+    async def _connection(self, sock: socket.socket) -> None:
+        client = Wire(self._loop, sock)
+        try:
+            head = await Session(self._services, client, self._locate, tunnels=self._tunnels).serve()
+            if head is not None:
+                await connect(self._services, client, head)
+        finally:
+            client.close()
+
+
+def _connection_limit() -> int:
+    """As many connections as there are descriptors for; the ordinary limit of 1024 is a courtesy to ``select``, which we do not use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS * DESCRIPTORS_EACH + DESCRIPTORS_BESIDES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(16, min(MAX_CONNECTIONS, (soft - DESCRIPTORS_BESIDES) // (2 * DESCRIPTORS_EACH)))
