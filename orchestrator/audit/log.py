@@ -1,7 +1,8 @@
-"""The log's file: opened by one writer at a time, appended to, synced when asked."""
+"""The log's file: opened by one process at a time, appended to by any of its threads, synced when asked."""
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ class AuditLog:
     def __init__(self, path: Path, run: str, clock: Callable[[], float] = time.time) -> None:
         self._run = run
         self._clock = clock
+        self._lock = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self.head, cut = self._resume()
@@ -25,8 +27,9 @@ class AuditLog:
             self.write("log.cut", {"bytes": cut})
 
     def write(self, kind: str, facts: dict[str, object]) -> None:
-        line, self.head = append(self.head, self._clock(), self._run, kind, facts)
-        os.write(self._file, line)
+        with self._lock:
+            line, self.head = append(self.head, self._clock(), self._run, kind, facts)
+            os.write(self._file, line)
 
     def sync(self) -> None:
         os.fdatasync(self._file)

@@ -1,4 +1,4 @@
-"""The main process's end of the broker: events out, its death noticed at once."""
+"""The main process's end of the broker: events out, the network's listeners handed over, its death noticed at once."""
 
 import contextlib
 import json
@@ -6,16 +6,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.audit.log import AuditLog
 from orchestrator.audit.record import EMPTY, Head
+from orchestrator.egress.config import EgressConfig, as_plain
 from orchestrator.errors import EnvironmentFailed
+from orchestrator.model.codec import from_plain
+from orchestrator.model.network import NetworkUse, Phase
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from orchestrator.broker.main import main; sys.exit(main(sys.argv[1:]))"
-_DEADLINE_S = 10.0
+_DEADLINE_S = 15.0  # the broker itself gives its parts ten
 
 
 def self_command(*arguments: str) -> list[str]:
@@ -62,7 +66,7 @@ class Broker:
         Raises:
             EnvironmentFailed: it did not come up.
         """
-        if self._answer() is None:
+        if self._answer("ready") is None:
             raise EnvironmentFailed("the broker did not start", remedy="run aienv doctor", code="broker")
 
     def event(self, kind: str, facts: Mapping[str, object]) -> None:
@@ -71,13 +75,62 @@ class Broker:
     def sync(self) -> Head:
         """Everything sent so far is on disk; where the log stands."""
         self._send({"sync": 1})
-        return self._head(self._answer())
+        return self._head(self._answer("events"))
+
+    # --- the network
+
+    def egress(self, config: EgressConfig) -> None:
+        """Make the way out ready; ``listen`` opens it.
+
+        Raises:
+            EnvironmentFailed: it cannot be had.
+        """
+        self._send({"egress": as_plain(config)})
+        self._expect("egress", "set up the way out")
+
+    def listen(self, phase: Phase, sockets: Mapping[str, int]) -> None:
+        """Serve a command of ``phase`` through listening sockets of its sandbox: descriptors by what they are for (proxy, gateway).
+
+        The descriptors stay the caller's to close.
+
+        Raises:
+            EnvironmentFailed: the broker did not take them.
+        """
+        self._send({"phase": phase, "listen": list(sockets)}, tuple(sockets.values()))
+        self._expect("phase", "take the sandbox's sockets")
+
+    def quiet(self) -> None:
+        """Close the listeners and every connection: the command has ended, and its events are in the log.
+
+        Raises:
+            EnvironmentFailed: the broker did not say that it has.
+        """
+        self._send({"phase": None})
+        self._expect("phase", "close the sandbox's connections")
+
+    def network_use(self) -> NetworkUse:
+        """What went out and what was refused so far.
+
+        Raises:
+            EnvironmentFailed: the broker does not say.
+        """
+        self._send({"network": 1})
+        return from_plain(NetworkUse, self._expect("network", "tell what went out")["network"])
+
+    def _expect(self, member: str, deed: str) -> dict[str, object]:
+        answer = self._answer(member)
+        if answer is None:
+            raise EnvironmentFailed(f"the broker did not {deed}", remedy="run aienv doctor", code="broker")
+        if "failed" in answer:
+            remedy = answer.get("remedy")
+            raise EnvironmentFailed(str(answer["failed"]), remedy=None if remedy is None else str(remedy), code="egress")
+        return answer
 
     def close(self) -> Head:
         """End the broker; the final head of the log."""
         self._closing = True
         self._send({"end": True})
-        answer = self._answer()
+        answer = self._answer("events")
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_DEADLINE_S)
         if self._process.poll() is None:
@@ -104,15 +157,22 @@ class Broker:
 
     lost_noted = False
 
-    def _send(self, message: dict[str, object]) -> None:
+    def _send(self, message: dict[str, object], descriptors: tuple[int, ...] = ()) -> None:
+        line = json.dumps(message).encode() + b"\n"
         # A dead broker is noticed by the reader, which tells the run.
         with self._lock, contextlib.suppress(OSError):
-            self._sock.sendall(json.dumps(message).encode() + b"\n")
+            sent = socket.send_fds(self._sock, [line], descriptors) if descriptors else 0
+            self._sock.sendall(line[sent:])
 
-    def _answer(self) -> dict[str, object] | None:
+    def _answer(self, member: str) -> dict[str, object] | None:
+        """The next answer with ``member``, or that something failed. Others are late: whoever asked for them has given up."""
+        deadline = time.monotonic() + _DEADLINE_S
         with self._answered:
-            self._answered.wait_for(lambda: self._answers or self.lost, _DEADLINE_S)
-            return self._answers.pop(0) if self._answers else None
+            while self._answered.wait_for(lambda: self._answers or self.lost, deadline - time.monotonic()) and self._answers:
+                answer = self._answers.pop(0)
+                if member in answer or "failed" in answer:
+                    return answer
+        return None
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError), self._sock.makefile("rb") as lines:

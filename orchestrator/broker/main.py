@@ -1,37 +1,122 @@
-"""The broker process. Few imports: standard library and the event log.
+"""The broker process. Few imports: standard library, the event log, and egress where the run has a network.
 
     python -I -S -c '...' FD RUN_ID RUN_FOLDER RECOVER-COMMAND-JSON
 
-Lines of JSON come in over FD: ``{"event": KIND, "facts": {...}}``, ``{"sync": N}`` (answered with the head) and
-``{"end": true}``. The end of the stream without ``end`` means that the main process was killed.
+Lines of JSON come in over FD; those that say so are answered, in their order:
+
+    {"event": KIND, "facts": {...}}            written to the log
+    {"sync": N}                                {"events", "head"}: everything before is on disk
+    {"egress": CONFIG}                         {"egress": "ready"}: see orchestrator/egress/config.py
+    {"phase": NAME, "listen": [NAME...]}       {"phase": NAME}; as many listening sockets come with the line
+    {"phase": null}                            {"phase": null}: listeners and connections are closed
+    {"network": 1}                             {"network": {...}}: what went out so far
+    {"end": true}                              {"events", "head"}; then it ends
+
+What fails is answered {"failed": MESSAGE, "remedy": ...}. The end of the stream without ``end`` means that the main process was killed.
 """
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.audit.log import AuditLog
+from orchestrator.broker.lines import Lines
+from orchestrator.model.codec import to_plain
+from orchestrator.model.network import NO_USE
 
-_MAX_LINE = 1 << 20
+if TYPE_CHECKING:
+    from orchestrator.egress.server import Egress
+
+_PR_SET_DUMPABLE = 4
 
 
-def serve(sock: socket.socket, log: AuditLog) -> bool:
-    """Write what comes until the end; True when the main process said goodbye."""
-    with sock.makefile("rb") as lines:
-        while line := lines.readline(_MAX_LINE):
+class Service:
+    """Answers the main process."""
+
+    def __init__(self, sock: socket.socket, log: AuditLog) -> None:
+        self._sock = sock
+        self._log = log
+        self._lines = Lines(sock)
+        self._egress: Egress | None = None
+
+    def run(self) -> bool:
+        """Do what the lines say until the end; True when the main process said goodbye."""
+        while (line := self._lines.next()) is not None:
             message = json.loads(line)
             if "event" in message:
-                log.write(message["event"], message["facts"])
+                self._log.write(message["event"], message["facts"])
                 continue
-            log.sync()
-            answer = {"events": log.head.events, "head": log.head.hash}
-            sock.sendall(json.dumps(answer).encode() + b"\n")
+            if "end" in message:
+                self.quiet()
+            answer = self._answer(message)
+            self._sock.sendall(json.dumps(answer).encode() + b"\n")
             if "end" in message:
                 return True
-    return False
+        return False
+
+    def quiet(self) -> None:
+        """End egress for good: what it has to tell is in the log afterwards."""
+        if self._egress is not None:
+            self._egress.close()
+            self._egress = None
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, object]:
+        if "egress" in message:
+            return self._begin(message["egress"])
+        if "phase" in message:
+            return self._set_phase(message["phase"], message.get("listen", []))
+        if "network" in message:
+            return {"network": to_plain(NO_USE if self._egress is None else self._egress.use())}
+        self._log.sync()
+        return {"events": self._log.head.events, "head": self._log.head.hash}
+
+    def _begin(self, config: object) -> dict[str, object]:
+        from orchestrator.egress.config import parse
+        from orchestrator.egress.server import Egress, EgressFailed
+
+        self.quiet()
+        try:
+            self._egress = Egress(parse(config), self._log.write)
+        except (EgressFailed, ValueError, OSError) as problem:
+            return {"failed": f"the way out could not be set up: {problem}", "remedy": "run aienv doctor"}
+        return {"egress": "ready"}
+
+    def _set_phase(self, phase: Any, names: list[str]) -> dict[str, object]:
+        from orchestrator.egress.server import EgressFailed
+
+        try:
+            sockets = dict(zip(names, self._lines.take_sockets(len(names)), strict=True))
+        except ValueError as problem:
+            return {"failed": f"the sandbox's sockets did not arrive: {problem}", "remedy": None}
+        try:
+            if self._egress is None and phase is not None:
+                raise EgressFailed("this run has no way out")
+            if self._egress is not None and phase is None:
+                self._egress.quiet()
+            elif self._egress is not None:
+                self._egress.listen(phase, sockets)
+                sockets = {}
+        except EgressFailed as problem:
+            return {"failed": str(problem), "remedy": None}
+        finally:
+            for sock in sockets.values():
+                sock.close()
+        return {"phase": phase}
+
+
+def harden() -> None:
+    """No memory image of this process, which may hold credentials, is ever written or shown to others."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def main(arguments: list[str]) -> int:
@@ -43,10 +128,13 @@ def main(arguments: list[str]) -> int:
     said_goodbye = False
     with socket.socket(fileno=descriptor) as sock:
         sock.sendall(b'{"ready": true}\n')
+        harden()
+        service = Service(sock, log)
         try:
-            said_goodbye = serve(sock, log)
-        except (OSError, ValueError) as problem:
-            log.write("broker.error", {"message": str(problem)})
+            said_goodbye = service.run()
+        except Exception as problem:  # noqa: BLE001 - the outermost place: whatever it is, the run is finished
+            log.write("broker.error", {"kind_of_error": type(problem).__name__})
+        service.quiet()
     if said_goodbye:
         log.close()
         return 0
