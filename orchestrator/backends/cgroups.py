@@ -18,7 +18,8 @@ from typing import Literal
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.model.task import Limits
 
-CONTROLLERS = ("memory", "pids")
+CONTROLLERS = ("memory", "pids", "cpu")
+PERIOD_US = 100_000
 _POLL_S = 0.02
 
 Version = Literal[1, 2]
@@ -74,6 +75,11 @@ def settings(controller: str, version: Version, limits: Limits) -> tuple[Setting
     """What is written into a new group. Without swap: a run that swaps makes the whole machine wait."""
     if controller == "pids":
         return (Setting("pids.max", str(limits.pids), True),)
+    if controller == "cpu":
+        quota = str(max(1000, round(limits.cpus * PERIOD_US)))
+        if version == 2:
+            return (Setting("cpu.max", f"{quota} {PERIOD_US}", True),)
+        return Setting("cpu.cfs_period_us", str(PERIOD_US), True), Setting("cpu.cfs_quota_us", quota, True)
     memory = str(limits.memory_bytes)
     if version == 2:
         return Setting("memory.max", memory, True), Setting("memory.swap.max", "0", False)

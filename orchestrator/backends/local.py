@@ -73,13 +73,16 @@ class Means:
         if self.scope is not None:
             return "systemd scope (cgroup v2)"
         if self.groups is not None:
-            return f"control groups (cgroup v{self.groups.version}): {', '.join(self.groups.controllers)}; whole processors"
-        return "rlimits: memory per process (the whole is watched), disk per file (the whole is watched), whole processors"
+            rest = "" if "cpu" in self.groups.controllers else "; whole processors, as a wish"
+            return f"control groups (cgroup v{self.groups.version}): {', '.join(self.groups.controllers)}{rest}"
+        return "rlimits: memory per process (the whole is watched), disk per file (the whole is watched), whole processors, as a wish"
 
     @property
     def unlimited(self) -> tuple[str, ...]:
-        """What nothing holds: memory that is only watched may go over its limit for a moment. Processes are held by an rlimit."""
-        return () if self.scope is not None or (self.groups and "memory" in self.groups.controllers) else ("memory",)
+        """What nothing holds: memory that is only watched may go over its limit for a moment, and a process may leave the processors
+        that it was started on. The number of processes is held by an rlimit."""
+        held = ("memory", "cpu") if self.scope is not None else self.groups.controllers if self.groups is not None else ()
+        return tuple(limit for limit, controller in (("memory", "memory"), ("cpus", "cpu")) if controller not in held)
 
 
 class LocalBackend:

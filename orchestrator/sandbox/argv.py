@@ -100,7 +100,8 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *("--clearenv", *_setenv(confinement.env)),
         *(_image_root(place) if place.container else _host_root(place)),
         *_files(place),
-        *("--proc", "/proc", *_each(PROC_MASKS, place.proc)),
+        # Settings of the kernel: those of our own namespaces would be ours to change, and with them what memory queues may take.
+        *("--proc", "/proc", *_each(PROC_MASKS, place.proc), "--ro-bind", "/proc/sys", "/proc/sys"),
         *("--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm"),
         *("--size", size, "--perms", "1777", "--tmpfs", "/tmp"),
         *("--size", size, "--perms", "0700", "--tmpfs", HOME),

@@ -102,11 +102,13 @@ _NUMBERS: Mapping[str, tuple[int | None, int | None]] = MappingProxyType(
 _CLONE: Mapping[str, int] = MappingProxyType({"x86_64": 56, "aarch64": 220})
 _CLONE3 = 435
 _IOCTL: Mapping[str, int] = MappingProxyType({"x86_64": 16, "aarch64": 29})
+_FCNTL: Mapping[str, int] = MappingProxyType({"x86_64": 72, "aarch64": 25})
 _SOCKET: Mapping[str, int] = MappingProxyType({"x86_64": 41, "aarch64": 198})
 _SOCKETPAIR: Mapping[str, int] = MappingProxyType({"x86_64": 53, "aarch64": 199})
 
 _CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00000080
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_F_SETLEASE = 1024  # on a file that is shared read-only it makes its next reader outside wait for most of a minute
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_TYPE_MASK, _SOCK_STREAM, _SOCK_DGRAM = 0xF, 1, 2
 _PROTOCOLS = (0, 6, 17)  # by type, TCP, UDP: no ping sockets, no SCTP, no MPTCP
@@ -167,6 +169,7 @@ def _program(machine: str, options: FilterOptions) -> list[_Item]:
         _Jump(_JEQ, _CLONE3, "enosys", ""),  # its flags lie behind a pointer: libc falls back to clone
         _Jump(_JEQ, _CLONE[machine], "clone", ""),
         _Jump(_JEQ, _IOCTL[machine], "ioctl", ""),
+        _Jump(_JEQ, _FCNTL[machine], "fcntl", ""),
         _Jump(_JEQ, _SOCKET[machine], "socket", ""),
         _Jump(_JEQ, _SOCKETPAIR[machine], "socketpair", ""),
         *(_Jump(_JEQ, number, "eperm", "") for number in denied_calls(machine, options).values()),
@@ -178,6 +181,9 @@ def _program(machine: str, options: FilterOptions) -> list[_Item]:
         (_LOAD, _argument(1)),
         _Jump(_JEQ, _TIOCSTI, "eperm", ""),
         _Jump(_JEQ, _TIOCLINUX, "eperm", "allow"),
+        "fcntl",
+        (_LOAD, _argument(1)),
+        _Jump(_JEQ, _F_SETLEASE, "eperm", "allow"),
         "socket",
         (_LOAD, _argument(0)),
         _Jump(_JEQ, _AF_UNIX, "allow", ""),

@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,9 @@ def test_what_is_written() -> None:
     assert settings("pids", 1, LIMITS) == settings("pids", 2, LIMITS) == (Setting("pids.max", "20", True),)
     assert [(one.file, one.value) for one in settings("memory", 2, LIMITS)] == [("memory.max", "67108864"), ("memory.swap.max", "0")]
     assert [one.file for one in settings("memory", 1, LIMITS) if one.needed] == ["memory.limit_in_bytes"]
+    half = replace(LIMITS, cpus=0.5)
+    assert settings("cpu", 2, half) == (Setting("cpu.max", "50000 100000", True),)
+    assert [(one.file, one.value) for one in settings("cpu", 1, half)] == [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "50000")]
 
 
 @pytest.mark.parametrize(

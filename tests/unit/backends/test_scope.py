@@ -31,13 +31,14 @@ def home(controller: str) -> Home:
     ("means", "unlimited", "words"),
     [
         (Means(Scope("systemd-run", True), None), (), "systemd scope"),
-        (Means(None, Groups((home("memory"), home("pids")))), (), "control groups (cgroup v1): memory, pids"),
-        (Means(None, Groups((home("pids"),))), ("memory",), "control groups (cgroup v1): pids"),
-        (Means(None, None), ("memory",), "the whole is watched"),
+        (Means(None, Groups((home("memory"), home("pids"), home("cpu")))), (), "control groups (cgroup v1): memory, pids, cpu"),
+        (Means(None, Groups((home("memory"), home("pids")))), ("cpus",), "control groups (cgroup v1): memory, pids; whole processors"),
+        (Means(None, Groups((home("pids"),))), ("memory", "cpus"), "control groups (cgroup v1): pids"),
+        (Means(None, None), ("memory", "cpus"), "the whole is watched"),
     ],
 )
 def test_what_is_not_limited_is_named(means: Means, unlimited: tuple[str, ...], words: str) -> None:
-    """Memory that is only watched may be over its limit for a moment; the workspace is watched everywhere."""
+    """Memory that is only watched may be over its limit for a moment, processors can be taken back; the workspace is watched everywhere."""
     assert means.unlimited == unlimited
     assert words in means.words
 

@@ -47,6 +47,7 @@ def action(machine: str, number: int, *arguments: int, options: FilterOptions = 
 
 CLONE = {X86: 56, ARM: 220}
 IOCTL = {X86: 16, ARM: 29}
+FCNTL = {X86: 72, ARM: 25}
 SOCKET = {X86: 41, ARM: 198}
 SOCKETPAIR = {X86: 53, ARM: 199}
 NEW = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
@@ -66,6 +67,9 @@ NEW = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0
         pytest.param(IOCTL, (0, 0x1_0000_5412), EPERM, id="TIOCSTI-high-bits"),
         pytest.param(IOCTL, (0, 0xFFFFFFFF_00005412), EPERM, id="TIOCSTI-all-high-bits"),
         pytest.param(IOCTL, (0, 0x541C), EPERM, id="TIOCLINUX"),
+        pytest.param(FCNTL, (3, 1024, 1), EPERM, id="lease"),
+        pytest.param(FCNTL, (3, 0xFFFFFFFF_00000400, 1), EPERM, id="lease-high-bits"),
+        pytest.param(FCNTL, (3, 1033, 1), "allow", id="seals"),
         pytest.param(SOCKET, (1, 1, 0), "allow", id="unix"),
         pytest.param(SOCKET, (1, 2 | 0x80000, 0), "allow", id="unix-dgram-cloexec"),
         pytest.param(SOCKET, (2, 1, 0), "allow", id="tcp"),
