@@ -7,6 +7,31 @@ git's own ``receive-pack`` reads commands (it takes ``LF`` off a line, stops at 
 from orchestrator.egress.gitpush import PushReader, PushVerdict, judge_git_request
 from orchestrator.model.network import GitRepo
 
+_CREATE = (
+    b"00b2"
+    + b"0" * 40
+    + b" "
+    + b"1" * 40
+    + b" refs/heads/aienv/a\0 report-status-v2 side-band-64k quiet object-format=sha1 agent=git/2.39.5"
+)
+_DELETE = b"0069" + b"1" * 40 + b" " + b"0" * 40 + b" refs/heads/aienv/bb"
+SEEDS = (
+    _CREATE + b"0000PACK",
+    _CREATE + _DELETE + b"0000PACK",
+    _DELETE + b"0000",
+    b"0000",
+    b"0035shallow " + b"2" * 40 + b"\n" + _CREATE + b"0000PACK",
+    b"0014push-cert\0 quiet\n0000",
+    _DELETE.replace(b"aienv/bb", b"mainmain") + b"0000",
+    b"/team/app.git/info/refs?service=git-upload-pack",
+    b"/team/lib/git-upload-pack",
+    b"/team/app.git/git-receive-pack",
+)
+WORDS = (
+    b"refs/heads/aienv/", b"refs/heads/main", b"shallow ", b"push-cert", b"push-options", b"object-format=sha256", b"0000", b"0001",
+    b"0004", b"PACK", b"0" * 40, b"1" * 40, b"\0", b"\n", b"/../", b".git", b"%2e", b"service=git-receive-pack", b"git-upload-pack",
+)  # fmt: skip
+
 REPOS = (GitRepo("git.example.org", "team/app", True), GitRepo("git.example.org", "team/lib", False))
 
 
