@@ -36,8 +36,9 @@ def host_and_port(setting: Setting) -> tuple[Host, int]:
     if scheme not in DEFAULT_PORTS:
         raise BadUrl(f"{where} is neither an http nor an https address; a host that it needs goes into network.allow, as tcp://HOST:PORT")
     found = _AUTHORITY.match(url[len(scheme) + 1 :])
-    authority = found[1].rpartition("@")[2] if found else ""
-    if not found or ("@" in found[2] and "@" not in found[1]):  # `https://user:pa/ss@host`: what looks like the host is not
+    user, _, authority = found[1].rpartition("@") if found else ("", "", "")
+    # `https://user:pa/ss@host`: what looks like the host is not. And readers differ on brackets before an '@'.
+    if not found or ("@" in found[2] and not user) or "[" in user or "]" in user:
         raise BadUrl(f"{where} cannot be read in one way; write special characters of passwords and paths as %XX")
     try:
         host, port = parse_authority(authority, DEFAULT_PORTS[scheme])

@@ -1,7 +1,9 @@
 """Files of package managers: any text gives rows or sentences, and what follows ``p4ss`` in an address is in neither."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from orchestrator.egress.hosts import canonical_host
 from orchestrator.egress.rules import parse_rule, rule_text
 from orchestrator.presets import apt, cargo, go, maven, npm, pip
 from orchestrator.presets.side import Side
@@ -60,6 +62,8 @@ def one_input(data: bytes) -> None:
             continue
         assert parse_rule(rule_text(rule), rule.origin, private=True) == rule
         holds_no_password(rule_text(rule))
+        seen = str(urlsplit(setting.url.strip()).hostname)
+        assert canonical_host(f"[{seen}]" if ":" in seen else seen).name == rule.host, "Python reads another host"
 
 
 def holds_no_password(text: str) -> None:

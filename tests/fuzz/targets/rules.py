@@ -1,6 +1,7 @@
 """Rules: lines are rows (``!`` in front denies), the last one is the attempt: ``scheme host port method path``."""
 
 import posixpath
+from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import unquote
 
@@ -36,10 +37,20 @@ def one_input(data: bytes) -> None:
         check_network(row)
         if rule := read(row.removeprefix("!"), row.startswith("!")):
             (deny if row.startswith("!") else allow).append(rule)
-    ask = read_ask(attempt)
-    if ask is not None:
-        plan = replace(CLOSED, mode=MODES[len(data) % 4], allow=tuple(allow), deny=tuple(deny), inspect=hosts_to_inspect((*allow, *deny)))
-        check_decision(plan, ask, decide(plan, ask))
+    plan = replace(CLOSED, mode=MODES[len(data) % 4], allow=tuple(allow), deny=tuple(deny), inspect=hosts_to_inspect((*allow, *deny)))
+    for ask in (read_ask(attempt), *near(allow)):
+        if ask is not None:
+            check_decision(plan, ask, decide(plan, ask))
+
+
+def near(rules: list[NetRule]) -> Iterator[Ask]:
+    """Attempts at names that differ little from those in the rules."""
+    for rule in rules[:4]:
+        suffix = rule.host.removeprefix("*")
+        for name in (suffix.removeprefix("."), f"x{suffix}", f"x.{suffix.removeprefix('.')}", f"x{suffix.removeprefix('.')}"):
+            ask = read_ask(f"connect {name} {rule.ports[0]}")
+            if ask is not None:
+                yield ask
 
 
 def read(text: str, deny: bool) -> NetRule | None:
