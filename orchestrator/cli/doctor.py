@@ -25,7 +25,8 @@ def doctor_command(as_json: bool) -> int:
     else:
         for check in checks:
             click.echo(printable(f"{_MARK[check.status]}  {check.name}: {check.detail}"))
-            if check.remedy:
-                click.echo(printable(f"      {check.remedy}"))
+            for text in (check.cause, check.remedy) if check.status != "ok" else ():
+                if text and " " in text:  # a bare word is the stable code of an error, for programs
+                    click.echo(printable(f"      {text}"))
     sys.stdout.flush()
     return 0 if usable(checks) else 5

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Values in, values out. The core by its layer; these because they decide and others act.
 PURE_BESIDES_CORE = (
     "backends.docker_args", "backends.seccomp_profile", "images.elf", "report.build", "report.plan_text", "report.summary",
-    "report.text", "repos.changeset", "repos.failures", "run.environ", "run.steps",
+    "recovery.diagnosis", "report.text", "repos.changeset", "repos.failures", "run.bounds", "run.environ", "run.steps",
 )  # fmt: skip
 IMPURE = frozenset(["subprocess", "socket", "docker", "git", "time", "requests", "asyncio", "multiprocessing", "http.client"])
 
