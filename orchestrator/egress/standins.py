@@ -172,52 +172,55 @@ class Swapper:
 
     def __init__(self, secrets: Iterable[BoundSecret]) -> None:
         self._secrets = tuple(secrets)
-        self._needles = {needle: secret.name for secret in self._secrets for needle in _forms(secret.stand_in)}
-        self._finder = _any_of(self._needles)
+        self._needles = [(secret, _forms(secret.stand_in)) for secret in self._secrets]
         self._answers = {secret.value: secret.stand_in for secret in self._secrets}
 
     def swap(self, headers: Headers, host: str, port: int, phase: Phase) -> SwapResult:
         """The headers of one request for ``host`` (canonical) as they may go there."""
         came = tuple(headers)
-        table = {secret.stand_in: secret.value for secret in self._secrets if secret.goes_to(host, port, phase)}
-        swapped = tuple((name, rewrite(value, table) if carries_credentials(name) else value) for name, value in came)
-        # What the real values themselves look like is no matter of ours, so they are taken out again before looking for leftovers.
-        left = [(name, rewrite(value, dict.fromkeys(table, "")) if carries_credentials(name) else value) for name, value in came]
+        if not self._found("\n".join(f"{name}\n{value}" for name, value in came).encode("latin-1", "replace")):
+            return SwapResult(came, (), ())
+        used: dict[str, None] = {}
         misplaced: dict[str, str] = {}
-        for name, value in left:
-            for secret in self._found(name.encode("latin-1", "replace") + b"\n" + value.encode("latin-1", "replace")):
-                misplaced.setdefault(secret, self._why(secret, name, host, port, phase))
+        swapped = []
+        for name, value in came:
+            found = self._found(f"{name}\n{value}".encode("latin-1", "replace"))
+            allowed = [one for one in found if one.goes_to(host, port, phase) and carries_credentials(name)]
+            table = {one.stand_in: one.value for one in allowed}
+            swapped.append((name, rewrite(value, table)))
+            used.update(dict.fromkeys(one.name for one in allowed))
+            # What the real values themselves look like is no matter of ours, so they are left out when looking for leftovers.
+            rest = rewrite(value, dict.fromkeys(table, ""))
+            for one in self._found(f"{name}\n{rest}".encode("latin-1", "replace")):
+                misplaced.setdefault(one.name, _why(one, name, host, port, phase))
         if misplaced:
             return SwapResult(came, (), tuple(misplaced), "; ".join(misplaced.values()))
-        changed = [value for (_, value), (_, now) in zip(came, swapped, strict=True) if value != now]
-        used = [one.name for one in self._secrets if one.stand_in in table and any(_holds(value, one.stand_in) for value in changed)]
-        return SwapResult(swapped, tuple(dict.fromkeys(used)), ())
+        return SwapResult(tuple(swapped), tuple(used), ())
 
     def misplaced_in(self, data: bytes) -> tuple[str, ...]:
         """Names of the secrets whose stand-in stands in ``data`` (a request target, say): as it is, percent-encoded, in base64 or hex."""
-        return tuple(self._found(data))
+        return tuple(dict.fromkeys(secret.name for secret in self._found(data)))
 
     def scrub(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         """The headers of an answer with stand-ins in the place of real values: some services repeat what they were sent."""
         return tuple((name, rewrite(value, self._answers)) for name, value in headers)
 
-    def _found(self, data: bytes) -> list[str]:
-        if self._finder is None:
-            return []
-        once = unquote_to_bytes(data) if b"%" in data else data
-        texts = {data, once, unquote_to_bytes(once) if b"%" in once else once}
-        hits = {self._needles[hit] for text in texts for hit in self._finder.findall(text)}
-        return [name for name in dict.fromkeys(self._needles.values()) if name in hits]
+    def _found(self, data: bytes) -> list[BoundSecret]:
+        texts = [data]
+        if b"%" in data:
+            texts.append(unquote_to_bytes(data))
+            texts.append(unquote_to_bytes(texts[-1]))
+        return [secret for secret, forms in self._needles if any(form in text for text in texts for form in forms)]
 
-    def _why(self, secret: str, header: str, host: str, port: int, phase: Phase) -> str:
-        mine = [one for one in self._secrets if one.name == secret]
-        if not any(covers(bound, host, port) for one in mine for bound in one.hosts):
-            return f"{secret} is not bound to {host}:{port}"
-        if not any(phase in one.phases for one in mine):
-            return f"{secret} is not for the phase {phase!r}"
-        if not carries_credentials(header):
-            return f"{secret} stands in a header that carries no credentials"
-        return f"{secret} stands in a header in a form that is not understood"
+
+def _why(secret: BoundSecret, header: str, host: str, port: int, phase: Phase) -> str:
+    if not any(covers(bound, host, port) for bound in secret.hosts):
+        return f"{secret.name} is not bound to {host}:{port}"
+    if phase not in secret.phases:
+        return f"{secret.name} is not for the phase {phase!r}"
+    if not carries_credentials(header):
+        return f"{secret.name} stands in a header that carries no credentials"
+    return f"{secret.name} stands in a header in a form that is not understood"
 
 
 class Scrubber:
@@ -230,15 +233,15 @@ class Scrubber:
 
     def __init__(self, secrets: Iterable[BoundSecret]) -> None:
         pairs = [(one.value.encode("latin-1"), one.stand_in.encode("latin-1")) for one in secrets if len(one.value) >= self.SHORTEST]
+        pairs.sort(key=lambda pair: -len(pair[0]))  # of two values of which one begins as the other, the longer first
         self._table = {value: made if len(made) == len(value) else b"*" * len(value) for value, made in pairs}
-        self._finder = _any_of(self._table)
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """What may be passed on now."""
-        if self._finder is None:
-            return data
-        clean = self._finder.sub(lambda hit: self._table[hit[0]], self._held + data)
+        clean = self._held + data
+        for value, made in self._table.items():
+            clean = clean.replace(value, made)
         kept = max((_overlap(clean, value) for value in self._table), default=0)
         self._held = clean[len(clean) - kept :]
         return clean[: len(clean) - kept]
@@ -254,10 +257,12 @@ def _overlap(data: bytes, value: bytes) -> int:
     return next((size for size in range(min(len(value) - 1, len(data)), 0, -1) if data.endswith(value[:size])), 0)
 
 
-def rewrite(text: str, table: Mapping[str, str], depth: int = 2) -> str:
+def rewrite(text: str, table: Mapping[str, str]) -> str:
     """``text`` with the keys of ``table`` replaced: as they are, percent-encoded, and inside base64 (``Basic``, and others)."""
-    if table and depth:
-        text = _BASE64.sub(lambda token: _inside(token[0], table, depth), text)
+    return _replaced(_BASE64.sub(lambda token: _inside(token[0], table), text), table) if table else text
+
+
+def _replaced(text: str, table: Mapping[str, str]) -> str:
     for key, value in table.items():
         text = text.replace(key, value)
         if "%" in text:
@@ -265,14 +270,10 @@ def rewrite(text: str, table: Mapping[str, str], depth: int = 2) -> str:
     return text
 
 
-def _holds(text: str, stand_in: str) -> bool:
-    return rewrite(text, {stand_in: ""}) != text
-
-
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}", re.ASCII)
 
 
-def _inside(token: str, table: Mapping[str, str], depth: int) -> str:
+def _inside(token: str, table: Mapping[str, str]) -> str:
     """``token`` decoded, rewritten and encoded in the same manner; as it was when there is nothing to rewrite."""
     bare = token.rstrip("=")
     manner = b"-_" if re.search("[-_]", bare) else b"+/"
@@ -280,7 +281,7 @@ def _inside(token: str, table: Mapping[str, str], depth: int) -> str:
         decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), manner, validate=True).decode("latin-1")
     except (binascii.Error, ValueError):
         return token
-    changed = rewrite(decoded, table, depth - 1)
+    changed = _replaced(decoded, table)
     if changed == decoded:
         return token
     encoded = base64.b64encode(changed.encode("latin-1"), manner).decode("ascii")
@@ -300,9 +301,3 @@ def _forms(stand_in: str) -> set[bytes]:
         for manner in (b"+/", b"-_"):
             forms.add(base64.b64encode(b"\0" * before + raw, manner)[skipped:whole])
     return forms
-
-
-def _any_of(words: Iterable[bytes]) -> re.Pattern[bytes] | None:
-    """One pattern for all words, the longest first; None when there are none: an empty pattern would be found everywhere."""
-    ordered = sorted({word for word in words if word}, key=lambda word: (-len(word), word))
-    return re.compile(b"|".join(map(re.escape, ordered))) if ordered else None
