@@ -26,12 +26,13 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
          "harvest.receive", "presets.resolve",
          "egress.attempts", "egress.connect", "egress.exchange", "egress.flows", "egress.loop", "egress.own_addresses", "egress.pushes",
-         "egress.resolver", "egress.server", "egress.session", "egress.tls", "egress.upstream", "egress.wires"),
+         "egress.resolver", "egress.server", "egress.session", "egress.tls", "egress.upstream", "egress.wires",
+         "secrets.sources", "secrets.trust"),
     ),
     (
         "core",
         ("agents", "policy", "config", "sandbox", "audit", "audit.record", "egress", "launcher", "launcher.command",
-         "harvest", "harvest.check", "harvest.executes", "harvest.request", "presets"),
+         "harvest", "harvest.check", "harvest.executes", "harvest.request", "presets", "secrets"),
     ),
     ("model", ("model",)),
     ("errors", ("errors", "")),
@@ -52,6 +53,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "git": ("repos",),
     "yaml": ("config.yamlfile",),
     "click": ("cli",),
+    "cryptography": ("secrets.authority",),
 }
 
 # Imports inside functions, other than of the standard library. A command's module imports what it needs when it is called.
@@ -65,6 +67,7 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends.local",),
+    "secrets.authority": ("cryptography",),  # a twentieth of a second that only runs with inspected hosts need
 }
 
 
