@@ -14,9 +14,14 @@ from orchestrator.config.layers import REPOSITORY_LAYERS, Settings, Violation, r
 from orchestrator.config.names import TASK_NAME, branch_problem
 from orchestrator.config.schema import KEYS
 from orchestrator.config.values import VARIABLE_NAME
+from orchestrator.egress.rules import rule_text
+from orchestrator.egress.standins import split_bound
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.network import PHASES, NetRule, Phase
 from orchestrator.model.plan import Plan
 from orchestrator.model.task import Limits
+from orchestrator.presets import facts
+from orchestrator.secrets.bindings import KNOWN, parse_binding
 
 Rule = Callable[[Plan, Settings], Iterable[Violation]]
 
@@ -34,6 +39,7 @@ DOCKER_WITHIN = {
     "full": ("none", "readonly", "guarded", "full"),
 }
 NETWORK_ORDER = ("none", "allowlist", "learn", "open")
+SECRET_KEYS: Mapping[Phase, str] = {"setup": "setup_secrets", "agent": "secrets", "check": "secrets"}
 LIMIT_KEYS = {
     "cpus": "limits.cpus", "memory_bytes": "limits.memory", "pids": "limits.pids", "disk_bytes": "limits.disk",
     "open_files": "limits.open_files", "timeout_s": "limits.timeout", "grace_s": "limits.grace",
@@ -174,6 +180,71 @@ def _network_mode(plan: Plan, settings: Settings) -> Iterable[Violation]:
         yield _beyond(settings, "network.mode", plan.network.mode)
 
 
+def _network_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    """Every row was asked for, or comes from a preset that was; no denial was lost on the way."""
+    network = plan.network
+    allowed = cast(tuple[str, ...], settings["network.allow"].value)
+    presets = {facts.names().get(name) for name in cast(tuple[str, ...], settings["network.presets"].value)}
+    implied = {f"git {repo.host}/{repo.path}" for repo in network.git} | {f"git.ssh {network.ssh}"}
+    for rule in network.allow:
+        if rule.origin in implied and _as_implied(rule):
+            continue
+        named = re.match(r"preset ([a-z]+)(:|$)", rule.origin)
+        if (named is None or named[1] not in presets) and (rule.private or rule_text(rule) not in allowed):
+            yield _beyond(settings, "network.allow", rule_text(rule))
+    kept = {rule_text(rule, deny=True) for rule in network.deny}
+    for text in cast(tuple[str, ...], settings["network.deny"].value):
+        if text not in kept and network.mode != "none":
+            yield _broken("network", f"no denial of {text}", "all of network.deny")
+
+
+def _as_implied(rule: NetRule) -> bool:
+    """The rows that a named repository brings along: its own path over https, or the ssh port of its host."""
+    host, _, path = rule.origin.partition(" ")[2].partition("/")
+    places = (f"/{path}/*", f"/{path}.git/*")
+    if rule.origin.startswith("git.ssh "):
+        return (rule.host, rule.ports, rule.raw, rule.private) == (host, (22,), True, False)
+    return (rule.host, rule.ports, rule.raw, rule.private) == (host, (443,), False, False) and rule.path in places
+
+
+def _inspected(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    """TLS is terminated only where a credential goes, or where the user has a rule about methods or paths."""
+    bound = {split_bound(host)[0] for secret in plan.secrets for host in secret.hosts}
+    ruled = {rule.host for rule in (*plan.network.allow, *plan.network.deny) if rule.methods or rule.path is not None}
+    for host in plan.network.inspect:
+        if host not in bound | ruled:
+            yield _broken("network", f"TLS of {host} terminated", "for hosts of credentials and of rules with methods or paths only")
+    for gateway in plan.network.gateways:
+        if gateway.host not in bound:
+            yield _broken("network", f"a gateway to {gateway.host}", "for hosts of credentials only")
+
+
+def _git_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    read, push = (cast(tuple[str, ...], settings[key].value) for key in ("git.read", "git.push"))
+    for repo in plan.network.git:
+        place = f"{repo.host}/{repo.path}"
+        if place not in (push if repo.push else (*read, *push)):
+            yield _beyond(settings, "git.push" if repo.push else "git.read", place)
+    if plan.network.ssh not in (None, settings["git.ssh"].value):
+        yield _beyond(settings, "git.ssh", plan.network.ssh)
+
+
+def _secrets(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    """Each credential was asked for, from that source, for that phase; and it goes nowhere that nobody named."""
+    granted = {phase: cast(tuple[str, ...], settings[SECRET_KEYS[phase]].value) for phase in PHASES}
+    named = [parse_binding(text) for text in cast(tuple[str, ...], settings["secret_hosts"].value)]
+    for secret in plan.secrets:
+        texts = (f"{secret.name}={secret.source}", *((secret.name,) if secret.source == f"env://{secret.name}" else ()))
+        for phase in secret.phases:
+            if not any(text in granted[phase] for text in texts):
+                yield _beyond(settings, SECRET_KEYS[phase], texts[-1])
+        bound = {binding.text for binding in named if binding.name == secret.name}
+        known = KNOWN[secret.name].hosts if secret.name in KNOWN else ()
+        for host in secret.hosts:
+            if host not in (bound or known):
+                yield _beyond(settings, "secret_hosts", f"{secret.name}={host}")
+
+
 def _limits(plan: Plan, settings: Settings) -> Iterable[Violation]:
     for field in fields(Limits):
         key, planned = LIMIT_KEYS[field.name], getattr(plan.limits, field.name)
@@ -231,9 +302,12 @@ RULES: Mapping[str, Rule] = {
     "network": _all(
         _network_mode,
         _only_asked("network.presets", lambda plan: plan.network.presets),
-        _only_asked("network.allow", lambda plan: plan.network.allow),
+        _only_asked("network.private", lambda plan: plan.network.private),
+        _network_rules,
+        _inspected,
+        _git_rules,
     ),
-    "secrets": _only_asked("secrets", lambda plan: plan.secrets),
+    "secrets": _secrets,
     "env": _must("env", _proper_variables, "names and values of variables"),
     "limits": _limits,
     "unlimited": _unlimited,
@@ -243,7 +317,8 @@ RULES: Mapping[str, Rule] = {
         _only_asked("sandbox.expose", lambda plan: plan.sandbox.expose),
     ),
     "seccomp": _must("seccomp", lambda plan: plan.seccomp not in ("", "none", "unconfined"), "a filter"),
-    "checks": _free,  # they run in the environment, as the agent does
+    "setup": _free,  # these two run in the environment, as the agent does
+    "checks": _free,
     "artifacts": _must("artifacts", lambda plan: not any(_leaves(pattern) for pattern in plan.artifacts), "below the workspace"),
     "output": _all(_output, _only_when("output.push", lambda plan: plan.output.push)),
     "keep": _only_when("keep", lambda plan: plan.keep),

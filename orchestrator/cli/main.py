@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("orchestrator.cli.doctor", "Check what this machine offers, and say what to do."),
     "images": ("orchestrator.cli.images", "Build, list and remove our images."),
     "config": ("orchestrator.cli.config", "Show the configuration and where each value comes from."),
+    "policy": ("orchestrator.cli.policy", "Suggest the network rules that a run would have needed."),
     "init": ("orchestrator.cli.config", "Write a first task file."),
     "completion": ("orchestrator.cli.config", "Print a completion script for your shell."),
 }

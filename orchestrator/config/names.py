@@ -3,37 +3,95 @@
 Many of these end up as an argument of git or in a path, so none begins with a dash and none climbs out of its folder.
 """
 
+import ipaddress
 import re
 from collections.abc import Sequence
 
 from orchestrator.config.node import Node, shown
-from orchestrator.config.values import BadValue, one_line
+from orchestrator.config.values import VARIABLE_NAME, BadValue, one_line
+from orchestrator.egress.hosts import BadHost, canonical_host
+from orchestrator.egress.rules import BadRule, parse_rule, rule_text
+from orchestrator.errors import ConfigError
+from orchestrator.secrets.bindings import parse_binding
 
 TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 IMAGE_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}", re.ASCII)
-_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?", re.ASCII)
+SECRET_SOURCE = re.compile(r"(env://[A-Za-z_][A-Za-z0-9_]*|file://.+|cmd://.+|keyring://[^/]+/.+)", re.ASCII)
+_URL_PATH = re.compile(r"[A-Za-z0-9._~/-]{1,300}", re.ASCII)
 URL_SCHEMES = ("https", "http", "ssh", "git", "file")
 
 
-def host(node: Node) -> str:
-    """A host name with an optional port; ``*.`` in front stands for all names below. Lower case."""
-    text = one_line(node, "a host name").lower().rstrip(".")
-    if "/" in text:
-        inner = text.split("://")[-1].split("/")[0]
-        raise BadValue(f"{shown(text)} is not a host name" + (f", perhaps {inner!r}?" if HOST.fullmatch(inner) else ""))
-    if text == "*" or re.fullmatch(r"\*\.[^.]*", text):
-        raise BadValue(f"{shown(text)} covers too much", "name a domain, such as *.example.org, or use network.mode: open")
-    name, _, port = text.partition(":")
-    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", name.rpartition(".")[2]) or text.startswith("["):  # 0x7f.1 is one too
-        raise BadValue(f"{shown(text)} is an address", "name the host: addresses are not matched")
-    if not HOST.fullmatch(text) or len(name) > 253:
-        hint = "write names of other scripts as xn--..." if not text.isascii() else "write it as api.example.org or api.example.org:8443"
-        raise BadValue(f"{shown(text)} is not a host name", hint)
-    if port and not 1 <= int(port) <= 65535:
-        raise BadValue(f"{shown(text)} has a port that does not exist")
+def allowing_rule(node: Node) -> str:
+    """One item of ``network.allow``, in its one spelling (docs/network.md)."""
+    return _rule(node, deny=False)
+
+
+def denying_rule(node: Node) -> str:
+    """One item of ``network.deny``, where no port means every port."""
+    return _rule(node, deny=True)
+
+
+def _rule(node: Node, *, deny: bool) -> str:
+    text = one_line(node, "a host name", numbers=True)
+    try:
+        return rule_text(parse_rule(text, "", deny=deny), deny=deny)
+    except BadRule as problem:
+        raise BadValue(str(problem), problem.remedy) from problem
+
+
+def plain_host(node: Node) -> str:
+    """A host name without port or wildcard."""
+    text = one_line(node, "a host name")
+    try:
+        return canonical_host(text).name
+    except BadHost as problem:
+        raise BadValue(f"{shown(text)} is not a host name: {problem}", "write it as git.example.org") from problem
+
+
+def network(node: Node) -> str:
+    """A network as CIDR; a single address is a network of one."""
+    text = one_line(node, "a network", numbers=True)
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError as problem:
+        raise BadValue(f"{shown(text)} is not a network", "write it as 172.20.0.0/16 or fd00::/8") from problem
+
+
+def secret(node: Node) -> str:
+    """``NAME``, or ``NAME=SOURCE``. The value itself never stands in a configuration."""
+    text = one_line(node, "the name of a credential")
+    name, given, source = text.partition("=")
+    if not VARIABLE_NAME.fullmatch(name):
+        raise BadValue(f"{shown(name)} is not a variable name", "use letters, digits and _; not a digit first")
+    if given and not SECRET_SOURCE.fullmatch(source):
+        # The text is not shown: it may be the value itself.
+        kinds = f"{name}=env://VARIABLE, file:///PATH, cmd://COMMAND or keyring://SERVICE/USER"
+        raise BadValue(f"{name} has something after '=' that is no source of a credential", f"write {kinds}; never the value itself")
     return text
+
+
+def secret_host(node: Node) -> str:
+    """``NAME=HOST``, ``NAME=HOST:PORT`` or ``NAME=HOST/BASE/PATH``: where a credential may go."""
+    try:
+        bound = parse_binding(one_line(node, "NAME=HOST"))
+    except ConfigError as problem:
+        raise BadValue(problem.message, problem.remedy) from problem
+    return f"{bound.name}={bound.text}{bound.base}"
+
+
+def git_repository(node: Node) -> str:
+    """``HOST/PATH`` of a repository, without ``.git``; a whole https URL is taken too."""
+    text = one_line(node, "HOST/PATH")
+    authority, _, path = text.removeprefix("https://").partition("/")
+    path = path.strip("/").removesuffix(".git")
+    try:
+        host = canonical_host(authority)
+    except BadHost as problem:
+        raise BadValue(f"{shown(text)}: {problem}", "write it as github.com/example/app") from problem
+    if not path or not _URL_PATH.fullmatch(path) or any(part in ("", ".", "..") for part in path.split("/")):
+        raise BadValue(f"{shown(text)} names no repository", "write it as github.com/example/app")
+    return f"{host.name}/{path}"
 
 
 def inside_pattern(node: Node) -> str:

@@ -83,7 +83,6 @@ def _flagged(name: str, default: str, doc: str, flag: str | None = None) -> Key:
 
 
 _FREE, _NEVER, _LESS, _GRANTED = tighten.FREE, tighten.NEVER, tighten.AT_MOST, tighten.GRANTED_ITEMS
-_VARIABLE = values.matching(values.VARIABLE_NAME, "a variable name", "use letters, digits and _; not a digit first")
 _TEMPLATE = values.matching(names.TEMPLATE_NAME, "a template name", "use lower-case letters, digits, '.', '_' and '-'")
 _IMAGE = values.matching(names.IMAGE_REFERENCE, "an image reference", "write it as name:tag or name@sha256:...")
 # `auto` becomes readonly or guarded by what the base commit holds, so a repository that may have auto may have guarded.
@@ -98,6 +97,8 @@ _ROWS = (
     Key("prompt", "text", values.many_lines, None, _FREE, "What the agent is told."),
     Key("command", "list of words", values.command, None, _FREE, "The command of `agent: command`; on the command line after `--`.",
         separator=None),
+    Key("setup", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
+        "Run before the agent, in the environment; one that fails ends the run.", "--setup", "append", "\n"),
     Key("checks", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
         "Run after the agent, in the environment; one that fails makes the run fail.", "--check", "append", "\n"),
     Key("artifacts", "list of paths or globs", values.list_of(names.inside_pattern), (), _FREE,
@@ -131,12 +132,29 @@ _ROWS = (
     _choice("network.mode", "none", "allowlist", "learn", "open", default="allowlist",
             rule=tighten.at_least("open", "learn", "allowlist", "none"),
             doc="`allowlist` reaches the named hosts, `learn` all and lists them, `open` all.", flag="--network"),
-    Key("network.presets", "list of names", values.list_of(_TEMPLATE, 100), (), _GRANTED, "Named groups of hosts, such as `pypi`.",
-        merge="append"),
-    Key("network.allow", "list of hosts", values.list_of(names.host), (), tighten.GRANTED_HOSTS,
-        "Hosts: `api.example.org`, `*.example.org`, `example.org:8443`.", "--allow-host", "append"),
-    Key("secrets", "list of variable names", values.list_of(_VARIABLE, 100), (), _GRANTED,
-        "Credentials by name; the values come from your side.", "--secret", "append"),
+    Key("network.presets", "list of names", values.list_of(_TEMPLATE, 100), (), _GRANTED,
+        "Named groups of hosts: `pip`, `npm`, `apt`, `cargo`, `go`, `maven`, `github`, `anthropic`, `openai`, `google`.",
+        "--preset", "append"),
+    Key("network.allow", "list of rules", values.list_of(names.allowing_rule), (), tighten.GRANTED_HOSTS,
+        "`api.example.org`, `*.example.org:8443`, `GET,HEAD api.example.org/repos/*`, `tcp://db.example.org:5432`.",
+        "--allow-host", "append", ";"),
+    Key("network.deny", "list of rules", values.list_of(names.denying_rule), (), tighten.MAY_ADD,
+        "Like `network.allow`; a denial wins.", "--deny-host", "append", ";"),
+    Key("network.private", "list of networks", values.list_of(names.network), (), _GRANTED,
+        "Addresses that allowed names may have although they are not public: `172.20.0.0/16`.", "--allow-private", "append"),
+    Key("secrets", "list of names", values.list_of(names.secret, 100), (), _GRANTED,
+        "Credentials of agent and checks: `NAME`, or `NAME=env://VAR`, `file://`, `cmd://`, `keyring://`. The values stay on your side.",
+        "--secret", "append", "\n"),
+    Key("setup_secrets", "list of names", values.list_of(names.secret, 100), (), _GRANTED,
+        "Credentials of the `setup` commands.", "--setup-secret", "append", "\n"),
+    Key("secret_hosts", "list of NAME=HOST", values.list_of(names.secret_host, 100), (), _GRANTED,
+        "Where a credential may go, for names that aienv does not know: `MY_TOKEN=api.example.org`.", "--secret-host", "append"),
+    Key("git.read", "list of HOST/PATH", values.list_of(names.git_repository, 100), (), _GRANTED,
+        "Private repositories that git may read over https with a credential: `github.com/example/app`.", "--git-read", "append"),
+    Key("git.push", "list of HOST/PATH", values.list_of(names.git_repository, 100), (), _GRANTED,
+        "The same, and push to `aienv/*` branches.", "--git-push", "append"),
+    Key("git.ssh", "host name", names.plain_host, None, _NEVER,
+        "The one host that your ssh agent signs for, through a socket inside; unset: no such socket.", "--git-ssh"),
     Key("sandbox.mask", "list of globs", values.list_of(names.inside_pattern), SECRET_FILES, tighten.MAY_ADD,
         "Files of the workspace that the agent cannot read.", merge="append"),
     Key("sandbox.unmask", "list of globs", values.list_of(names.inside_pattern), HARMLESS_FILES, _GRANTED,

@@ -6,7 +6,7 @@ from typing import Any, NoReturn, cast
 from orchestrator.config.layers import Setting, Settings
 from orchestrator.config.schema import AGENTS, ENVIRONMENT_CHOICES
 from orchestrator.errors import ConfigError
-from orchestrator.model.task import EnvironmentChoice, Limits, NetworkRules, Output, SandboxRules, TaskSpec
+from orchestrator.model.task import EnvironmentChoice, GitRules, Limits, NetworkRules, Output, SandboxRules, SecretRules, TaskSpec
 
 SLUG_LENGTH = 40
 OTHER_AGENTS = ", ".join(name for name in AGENTS if name != "command")
@@ -33,11 +33,15 @@ def task_from(settings: Settings, *, default_name: str | None = None, need_agent
         backend=value["backend"],
         environment=_environment(settings),
         docker=value["docker"],
-        network=NetworkRules(value["network.mode"], value["network.presets"], value["network.allow"]),
-        secrets=value["secrets"],
+        network=NetworkRules(
+            value["network.mode"], value["network.presets"], value["network.allow"], value["network.deny"], value["network.private"]
+        ),
+        secrets=SecretRules(value["secrets"], value["setup_secrets"], value["secret_hosts"]),
+        git=GitRules(value["git.read"], value["git.push"], value["git.ssh"]),
         env=value["env"],
         limits=_limits(value),
         sandbox=SandboxRules(value["sandbox.mask"], value["sandbox.unmask"], value["sandbox.expose"]),
+        setup=value["setup"],
         checks=value["checks"],
         artifacts=value["artifacts"],
         output=Output(value["output.branch"], value["output.push"]),

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from orchestrator.egress.rules import parse_rule
+
 # Variables that steer programs, credentials or our own doors instead of the project; a repository must not set these.
 STEERING = re.compile(
     r"LD_.*|DYLD_.*|PATH|HOME|SHELL|IFS|ENV|BASH_ENV|PROMPT_COMMAND|PS4|TMPDIR|XDG_.*|SSH_.*|GIT_.*|DOCKER_.*|COMPOSE_.*|CONTAINER_.*|BUILDKIT_.*"
@@ -48,13 +50,13 @@ def same_strictness(rank: dict[str, int]) -> Rule:
 
 
 def host_covers(granted: str, asked: str) -> bool:
-    """Whether a granted host pattern already allows an asked one; ports must be written alike."""
+    """Whether a granted rule of ``network.allow`` already allows an asked one: the same, or a wildcard over it, with the same ports."""
     if granted == asked:
         return True
-    granted_name, _, granted_port = granted.partition(":")
-    asked_name, _, asked_port = asked.partition(":")
-    below = granted_name.startswith("*.") and asked_name.removeprefix("*.").endswith(granted_name[1:])
-    return below and granted_port == asked_port
+    have, want = parse_rule(granted, ""), parse_rule(asked, "")
+    same = (have.ports, have.raw) == (want.ports, want.raw) and not have.methods and have.path is None
+    below = have.host.startswith("*.") and want.host.removeprefix("*.").endswith(have.host[1:])
+    return same and (have.host == want.host or below)
 
 
 def _ungranted_hosts(asked: object, have: object) -> tuple[object, ...]:

@@ -6,7 +6,8 @@ A plan holds no run id, no time and no path that depends on the run; these are t
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.model.task import DockerMode, IsolationFloor, Limits, NetworkRules, Output, SandboxRules
+from orchestrator.model.network import NetworkPlan, SecretPlan
+from orchestrator.model.task import DockerMode, IsolationFloor, Limits, Output, SandboxRules
 
 BackendName = Literal["docker", "local"]
 Isolation = Literal["container+sandbox", "sandbox"]
@@ -73,13 +74,14 @@ class Plan:
     gid: int
     workspace: str
     docker: DockerMode
-    network: NetworkRules
-    secrets: tuple[str, ...]
+    network: NetworkPlan
+    secrets: tuple[SecretPlan, ...]
     env: tuple[tuple[str, str], ...]
     limits: Limits
     unlimited: tuple[str, ...]
     sandbox: SandboxRules
     seccomp: str
+    setup: tuple[str, ...]
     checks: tuple[str, ...]
     artifacts: tuple[str, ...]
     output: Output

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.network import NetworkUse
 from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
 
 SCHEMA = "aienv.report/1"
@@ -38,6 +39,7 @@ class RunRecord:
     base_commit: str | None
     docker_mode: str
     network_mode: str
+    network: NetworkUse
     outcome: Outcome | None
     harvest: Harvest | None
     delivery: Delivery | None

@@ -38,9 +38,31 @@ class EnvironmentChoice:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRules:
+    """As they were asked for, in their text form (docs/network.md). ``private``: networks, as CIDR, that are no public ones."""
+
     mode: NetworkMode
     presets: tuple[str, ...]
     allow: tuple[str, ...]
+    deny: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GitRules:
+    """Private repositories, as ``host/path``, that git may read or push to with a credential. ``ssh``: host of the ssh agent socket."""
+
+    read: tuple[str, ...] = ()
+    push: tuple[str, ...] = ()
+    ssh: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRules:
+    """Credentials as ``NAME`` or ``NAME=SOURCE``: for agent and checks, and for setup. ``hosts``: ``NAME=HOST`` where they may go."""
+
+    agent: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +96,12 @@ class TaskSpec:
     environment: EnvironmentChoice
     docker: DockerMode
     network: NetworkRules
-    secrets: tuple[str, ...]
+    secrets: SecretRules
+    git: GitRules
     env: tuple[tuple[str, str], ...]
     limits: Limits
     sandbox: SandboxRules
+    setup: tuple[str, ...]
     checks: tuple[str, ...]
     artifacts: tuple[str, ...]
     output: Output

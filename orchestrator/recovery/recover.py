@@ -29,7 +29,7 @@ from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
 from orchestrator.run.folder import RunFolder, RunLock
 from orchestrator.run.journal import Journal, JournalState, read_journal
-from orchestrator.run.steps import Step
+from orchestrator.run.steps import MAY_HAVE_WRITTEN, Step
 from orchestrator.run.teardown import remove_tree, tear_down
 
 LOCK_WAIT_S = 10.0
@@ -116,7 +116,7 @@ def _recover(
         _finish_teardown(context, report, lock)
         return None
     progress.say(f"finishing run {folder.id}, which was interrupted")
-    result = Result(outcome=_outcome(state), checks=_checks(state), started_agent=Step.AGENT in state.begun)
+    result = Result(outcome=_outcome(state), checks=_checks(state), started_agent=bool(MAY_HAVE_WRITTEN & state.begun))
     result.failure = _verdict(plan, state, result)
     again = report is not None or Step.DELIVER not in state.ended
     if again and result.started_agent and context.workspace is not None:

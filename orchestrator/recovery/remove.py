@@ -16,7 +16,7 @@ from orchestrator.run import folder as folders
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.journal import read_journal
 from orchestrator.run.listing import read_json
-from orchestrator.run.steps import Step
+from orchestrator.run.steps import MAY_HAVE_WRITTEN
 from orchestrator.run.teardown import ROLES
 
 
@@ -55,7 +55,7 @@ def holds_work(folder: RunFolder, report: dict[str, Any] | None) -> bool:
     if not any(folder.work.glob("workspace/*")):
         return False
     if report is None:
-        return Step.AGENT in read_journal(folder.journal).begun
+        return bool(MAY_HAVE_WRITTEN & read_journal(folder.journal).begun)
     return bool(report["kept"]) and (report["error"] is not None or not report["result"].get("complete", False))
 
 

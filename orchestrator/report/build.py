@@ -26,7 +26,7 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "base_commit": record.base_commit,
         "result": _result(harvest, record),
         "checks": [to_plain(check) for check in record.checks],
-        "network": {"mode": record.network_mode, "allowed": [], "denied": []},
+        "network": {"mode": record.network_mode, **to_plain(record.network)},
         "docker": {"mode": record.docker_mode, "allowed": [], "denied": []},
         "audit": to_plain(record.audit),
         "timings": {phase: round(seconds, 4) for phase, seconds in record.timings.items()},

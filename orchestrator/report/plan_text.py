@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from orchestrator.egress.rules import rule_text
 from orchestrator.model.plan import Plan
 from orchestrator.report.text import duration, plural, printable, size
 
@@ -21,14 +22,31 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
     if plan.image:
         yield "image", f"{plan.image.reference} = {plan.image.id}"
     yield "workspace", plan.workspace
-    yield "network", plan.network.mode
+    yield from _network(plan)
     yield "docker", plan.docker
     limits = plan.limits
     amounts = (f"{limits.cpus:g} cpus", size(limits.memory_bytes), f"{limits.pids} pids", f"{size(limits.disk_bytes)} disk")
     yield "limits", ", ".join((*amounts, duration(limits.timeout_s)))
     for limit in plan.unlimited:
         yield "not limited", limit
+    for command in plan.setup:
+        yield "setup", command
     for check in plan.checks:
         yield "check", check
     yield "result", plan.output.branch or f"branch aienv/{plan.task}-<run id>"
     yield "digest", digest
+
+
+def _network(plan: Plan) -> Iterable[tuple[str, str]]:
+    network = plan.network
+    yield "network", network.mode
+    for rule in network.allow:
+        yield "  allow", f"{rule_text(rule)}  ({rule.origin})"
+    for rule in network.deny:
+        yield "  deny", rule_text(rule, deny=True)
+    for host in network.inspect:
+        yield "  inspect", f"{host}: TLS ends at the broker"
+    for repo in network.git:
+        yield "  git", f"{repo.host}/{repo.path}" + (", push to aienv/*" if repo.push else ", read")
+    for secret in plan.secrets:
+        yield "  secret", f"{secret.name} from {secret.source} for {', '.join(secret.hosts)} ({', '.join(secret.phases)})"

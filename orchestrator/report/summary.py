@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable
 
+from orchestrator.model.network import NetworkUse
 from orchestrator.model.report import RunRecord
 from orchestrator.report.text import duration, plural, printable
+
+DENIALS_SHOWN = 8
 
 _WORDS = {
     "succeeded": "succeeded",
@@ -31,6 +34,7 @@ def _lines(record: RunRecord) -> Iterable[str]:
     yield from _result_lines(record)
     for check in record.checks:
         yield f"check   {'passed' if check.exit_code == 0 else f'failed ({check.exit_code})'}: {check.command}"
+    yield from _network_lines(record.network)
     if record.teardown.left:
         yield f"left    {', '.join(record.teardown.left)} (aienv gc removes it)"
     if record.kept:
@@ -38,6 +42,17 @@ def _lines(record: RunRecord) -> Iterable[str]:
     for note in record.notes:
         yield f"note    {note}"
     yield f"report  {record.folder}/report.json"
+
+
+def _network_lines(network: NetworkUse) -> Iterable[str]:
+    """What was blocked, most often first, each with what would allow it."""
+    denied = sorted(network.denied, key=lambda denial: -denial.count)
+    for denial in denied[:DENIALS_SHOWN]:
+        times = f" ({denial.count} times)" if denial.count > 1 else ""
+        way = f"; to allow it: {denial.flag}" if denial.flag else ""
+        yield f"blocked {denial.host}:{denial.port}{times}: {denial.reason}{way}"
+    if len(denied) > DENIALS_SHOWN:
+        yield f"blocked {plural(len(denied) - DENIALS_SHOWN, 'more place')}, see the report"
 
 
 def _result_lines(record: RunRecord) -> Iterable[str]:

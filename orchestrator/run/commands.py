@@ -32,6 +32,7 @@ TMPFS_SHARE = 8  # four file systems in memory, each an eighth: together half of
 SECOND_THOUGHT_S = 10.0  # after KILL the kernel needs a moment; longer than this means that the place is gone
 START_S = 30.0
 CHECK_GRACE_S = 2.0
+LOG_FOLDERS: Mapping[Phase, str] = {"setup": "setup", "check": "checks"}
 
 Reason = Literal["exited", "timeout", "stopped", "interrupted", "lost", "limit"]
 
@@ -195,16 +196,18 @@ def _supervise(context: Context, process: Process, interrupts: Interrupts, sink:
     return reason
 
 
-def run_check(context: Context, environment: Environment, number: int, command: str, interrupts: Interrupts) -> CheckResult:
-    """One check, through the shell, in the same confinement as the agent's."""
-    folder = context.folder.run / "checks"
+def run_shell(
+    context: Context, environment: Environment, phase: Phase, number: int, command: str, interrupts: Interrupts
+) -> CheckResult:
+    """One setup command or check, through the shell, in the same confinement as the agent's."""
+    folder = context.folder.run / LOG_FOLDERS[phase]
     folder.mkdir(exist_ok=True)
     sink = TailSink(folder / f"{number}.log", context.plan.limits.output_bytes)
     begin = time.monotonic()
     with ExitStack() as undo:
         undo.callback(context.network.quiet)
         undo.callback(sink.close)
-        process = start(context, environment, "check", ("/bin/sh", "-c", command), sink, None)
+        process = start(context, environment, phase, ("/bin/sh", "-c", command), sink, None)
         process.on_end(lambda: interrupts.inbox.put("ended"))
         end = begin + context.plan.limits.timeout_s
         with _watched(context, environment, interrupts) as watch:
@@ -220,6 +223,6 @@ def run_check(context: Context, environment: Environment, number: int, command: 
     code = 124 if message is None else ended.code if ended and ended.code is not None else 125
     text = (ended.failure or "") if ended and ended.failure else sink.tail.decode("utf-8", "backslashreplace")
     if watch.breach is not None:
-        context.notes.append(f"check {command!r}: {watch.breach.text}")
+        context.notes.append(f"{phase} {command!r}: {watch.breach.text}")
         code = code or 1
     return CheckResult(command, code, round(time.monotonic() - begin, 3), text)

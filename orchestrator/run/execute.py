@@ -6,14 +6,17 @@ folder -> broker -> workspace and environment, side by side -> agent -> harvest 
 import json
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from orchestrator.backends.protocol import Environment
 from orchestrator.broker.client import Broker
+from orchestrator.egress.standins import BoundSecret
+from orchestrator.egress.summary import network_use
 from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed, Interrupted
 from orchestrator.model.codec import canonical_json
+from orchestrator.model.network import NetworkUse
 from orchestrator.model.paths import Paths
 from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
 from orchestrator.model.report import AuditFacts, ErrorFacts, RunRecord
@@ -22,8 +25,9 @@ from orchestrator.report.progress import Progress
 from orchestrator.run import folder as folders
 from orchestrator.run.bounded_log import join_parts
 from orchestrator.run.bring_out import bring_out, environment_request, push
-from orchestrator.run.commands import run_agent, run_check
+from orchestrator.run.commands import run_agent, run_shell
 from orchestrator.run.context import Context
+from orchestrator.run.egress import fetch_secrets, open_network
 from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
 from orchestrator.run.interrupts import Interrupts
@@ -64,9 +68,10 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
     """Carry the plan out. Always gives a record, whatever fails on the way, once the run's folder exists.
 
     Raises:
-        AienvError: the run's folder could not be made; nothing else was.
+        AienvError: a credential cannot be had, or the run's folder could not be made; nothing else was.
     """
     folder = folders.run_folder(paths, run_id)
+    secrets = fetch_secrets(prepared.plan, environ)
     interrupts = Interrupts()
     with interrupts.installed(), ExitStack() as undo:
         lock = folders.create(folder)
@@ -87,10 +92,12 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         broker.event(
             "run.start", {"plan": prepared.plan_digest, "backend": dict(prepared.facts.details), "version": prepared.facts.version}
         )
-        attempt(context, result, lambda: _prepare(context, prepared, broker, interrupts))
+        attempt(context, result, lambda: _prepare(context, prepared, broker, secrets, environ, interrupts))
         if result.failure is None:
             result.started_agent = True
-            attempt(context, result, lambda: _work(context, result, interrupts, streams))
+            attempt(context, result, lambda: _set_up(context, interrupts))
+            if result.failure is None:
+                attempt(context, result, lambda: _work(context, result, interrupts, streams))
             attempt(context, result, lambda: _bring_out(context, result))
             attempt(context, result, lambda: _check(context, result, interrupts))
             attempt(context, result, lambda: _push(context, result))
@@ -151,11 +158,19 @@ def _start_broker(journal: Journal, faults: Faults, folder: folders.RunFolder, i
     return broker
 
 
-def _prepare(context: Context, prepared: Prepared, broker: Broker, interrupts: Interrupts) -> None:
+def _prepare(
+    context: Context,
+    prepared: Prepared,
+    broker: Broker,
+    secrets: Sequence[BoundSecret],
+    environ: Mapping[str, str],
+    interrupts: Interrupts,
+) -> None:
     """Workspace and environment, side by side where the clone's needs are known beforehand."""
     with interrupts.abortable():
         _make_folders(context)
         broker.ready()
+        context.network = open_network(context.plan, context.folder.id, secrets, broker, environ)
         prepare_workspace(context, prepared.mirror, prepared.changes)
         _open_environment(context)
 
@@ -176,6 +191,25 @@ def _open_environment(context: Context) -> None:
         context.faults.parts["AIENV_PID_LAUNCHER"] = str(context.environment.launcher.pid)
         context.faults.parts["AIENV_CONTAINER"] = native
         learned |= {"native_id": native}
+
+
+def _set_up(context: Context, interrupts: Interrupts) -> None:
+    """The task's own preparations, one after the other; the first that fails ends the run."""
+    if not context.plan.setup:
+        return
+    with context.step(Step.SETUP, ""):
+        for number, command in enumerate(context.plan.setup, start=1):
+            context.progress.say(f"setting up: {command}")
+            done = run_shell(context, _environment(context), "setup", number, command, interrupts)
+            if interrupts.count:
+                raise Interrupted("interrupted during the setup")
+            if done.exit_code != 0:
+                log = context.folder.run / "setup" / f"{number}.log"
+                raise EnvironmentFailed(
+                    f"setup command {command!r} failed with code {done.exit_code}: {done.output_tail[-500:].strip()}",
+                    remedy=f"its whole output is in {log}",
+                    code="setup",
+                )
 
 
 def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:
@@ -234,7 +268,7 @@ def _check(context: Context, result: Result, interrupts: Interrupts) -> None:
         results = []
         for number, command in enumerate(context.plan.checks, start=1):
             context.progress.say(f"checking: {command}")
-            results.append(run_check(context, _environment(context), number, command, interrupts))
+            results.append(run_shell(context, _environment(context), "check", number, command, interrupts))
             result.checks = tuple(results)
         learned |= {"results": [[check.command, check.exit_code] for check in results]}
     if interrupts.count:
@@ -250,6 +284,12 @@ def _push(context: Context, result: Result) -> None:
         return
     context.progress.say("pushing the branch")
     result.delivery = push(result.harvest, result.delivery, context.plan, context.folder)
+
+
+def _network_use(context: Context) -> NetworkUse:
+    """From the event log, which is the same for a run and for its recovery."""
+    with context.folder.audit.open("rb") as lines:
+        return network_use(lines)
 
 
 def _record(context: Context, result: Result, status: Status, audit: AuditFacts, recovered: bool) -> RunRecord:
@@ -268,6 +308,7 @@ def _record(context: Context, result: Result, status: Status, audit: AuditFacts,
         base_commit=plan.repo.commit,
         docker_mode=plan.docker,
         network_mode=plan.network.mode,
+        network=_network_use(context),
         outcome=result.outcome,
         harvest=result.harvest,
         delivery=result.delivery,

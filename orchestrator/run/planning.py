@@ -15,7 +15,7 @@ from orchestrator.errors import BackendUnavailable, NotFound
 from orchestrator.model.codec import digest
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName, Plan
-from orchestrator.model.task import EnvironmentChoice, NetworkRules, TaskSpec
+from orchestrator.model.task import EnvironmentChoice, TaskSpec
 from orchestrator.report.progress import Progress
 from orchestrator.repos import mirror as mirrors
 from orchestrator.repos.changes import capture
@@ -25,6 +25,7 @@ from orchestrator.repos.local import git_dir_of
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.resolve import Resolved, resolve
 from orchestrator.repos.source import parse_source
+from orchestrator.run.netplan import choose_network
 from orchestrator.sandbox.seccomp import filter_digest
 
 _TASK_FOLDER = ".aienv/tasks"
@@ -75,6 +76,7 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         make = maker(paths.work, paths.cache, environ, progress.say)
         chosen = choose(task.backend, task.require_isolation, task.environment.kind == "image", make)
         image = chosen.backend.resolve_image(_image(task.environment, chosen.facts.name))
+    chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd)
     changes = capture(source) if task.with_changes else None
     uid, gid = _user(chosen.facts.name)
     plan = Plan(
@@ -89,13 +91,14 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         gid=gid,
         workspace=f"/workspaces/{found.name}",
         docker="none",
-        network=NetworkRules("none", (), ()),
-        secrets=(),
+        network=chosen_network.network,
+        secrets=chosen_network.secrets,
         env=_environment(task, found, environ),
         limits=task.limits,
         unlimited=chosen.facts.capabilities.unlimited,
         sandbox=task.sandbox,
         seccomp=filter_digest(platform.machine()),
+        setup=task.setup,
         checks=task.checks,
         artifacts=task.artifacts,
         output=task.output,
@@ -103,7 +106,8 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         require_isolation=task.require_isolation,
     )
     policy.refuse(policy.violations(plan, loaded.settings))
-    warnings = (*loaded.warnings, *found.warnings, *(changes.warnings if changes else ()), *_fallback(chosen.passed_over))
+    noticed = (*loaded.warnings, *chosen_network.warnings)
+    warnings = (*noticed, *found.warnings, *(changes.warnings if changes else ()), *_fallback(chosen.passed_over))
     return Prepared(plan, digest(plan), loaded, found.mirror, changes, chosen.backend, make, chosen.facts, warnings)
 
 
@@ -114,16 +118,14 @@ def refuse_what_is_not_there(task: TaskSpec) -> None:
         BackendUnavailable: names it, and the way out.
     """
     asks = {
-        "network access (--network, --allow-host)": task.network.mode in ("learn", "open") or task.network.allow or task.network.presets,
         f"docker mode {task.docker!r}": task.docker in ("readonly", "guarded", "full"),
-        "secrets": task.secrets,
         f"environment.{task.environment.kind}": task.environment.kind == "template"
         or (task.environment.kind == "devcontainer" and task.environment.value != "auto"),
     }
     for what, asked in asks.items():
         if asked:
             raise BackendUnavailable(
-                f"this version of aienv has no {what}: every run is without network, secrets and Docker socket",
+                f"this version of aienv has no {what}: every run is without a Docker socket",
                 remedy="leave it out; a prepared --image can hold what the task needs",
                 code="not-available",
             )

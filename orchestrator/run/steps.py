@@ -11,6 +11,7 @@ class Step(StrEnum):
     BROKER = "broker"  # the child process that outlives us
     WORKSPACE = "workspace"  # the clone, with the user's changes
     ENVIRONMENT = "environment"  # container or local launcher
+    SETUP = "setup"  # the task's own preparations
     AGENT = "agent"
     HARVEST = "harvest"  # sandboxed git writes the bundle
     RECEIVE = "receive"  # the host checks it and takes it into the run's folder
@@ -20,5 +21,5 @@ class Step(StrEnum):
     REPORT = "report"
 
 
-# From here on the workspace may hold bytes of the agent's.
-AGENT_MAY_HAVE_WRITTEN = Step.AGENT
+# Once one of these has begun, the workspace may hold work that must be brought out.
+MAY_HAVE_WRITTEN = frozenset({Step.SETUP, Step.AGENT})

@@ -118,7 +118,7 @@ def run_cell(
     else:
         agent = writes
     fault = {"AIENV_FAULT": cell.point, "AIENV_FAULT_COMMAND": kill}
-    words = ("run", *options, "--check", "true", "--", "sh", "-c", agent)
+    words = ("run", *options, "--setup", "true", "--check", "true", "--", "sh", "-c", agent)
     done = aienv(home, repository, *words, meanwhile=meanwhile, **fault, **environ)
     if cell.victim in ("main", "both"):
         assert done.returncode == -9, (done.returncode, done.stderr)

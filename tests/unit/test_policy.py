@@ -2,20 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.config.document import read_document
 from orchestrator.config.layers import Layer, Settings, Source, resolve
 from orchestrator.config.task import task_from
+from orchestrator.egress.rules import parse_rule
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.network import Gateway, GitRepo, NetRule, SecretPlan
 from orchestrator.model.plan import AgentPlan, ChangesPlan, ImagePlan, Plan, RepoPlan
-from orchestrator.model.task import NetworkRules, Output
+from orchestrator.model.task import Output
 from orchestrator.policy import RULES, refuse, violations
+from orchestrator.run.netplan import choose_network
 
 Files = dict[Layer, str]
 IMAGE = ImagePlan("debian:12", "sha256:" + "a" * 64, ())
-GRANTS = "secrets: [TOKEN]\nnetwork: {mode: allowlist, presets: [pypi], allow: [a.org]}\nsandbox: {expose: [/opt/x]}"
+GRANTS = """
+secrets: [TOKEN, "KEY=file:///k"]
+setup_secrets: [SETUP_TOKEN]
+secret_hosts: [TOKEN=a.org, KEY=b.org, SETUP_TOKEN=a.org]
+network: {mode: allowlist, presets: [pip], allow: [a.org, "GET b.org/x/*"], deny: [evil.a.org], private: [10.0.0.0/8]}
+git: {read: [a.org/one], push: [a.org/two]}
+sandbox: {expose: [/opt/x]}
+"""
 
 
 def settings(text: str = GRANTS, layer: Layer = "user", **more: str) -> Settings:
@@ -26,6 +38,7 @@ def settings(text: str = GRANTS, layer: Layer = "user", **more: str) -> Settings
 def plan(have: Settings) -> Plan:
     """The plan that takes everything which ``have`` grants, in a container."""
     task = task_from(have, need_agent=False)
+    chosen = choose_network(task, {}, Path("/nonexistent"), Path("/nonexistent"))
     return Plan(
         schema="aienv.plan/1",
         task=task.name,
@@ -38,13 +51,14 @@ def plan(have: Settings) -> Plan:
         gid=1000,
         workspace="/workspaces/app",
         docker="readonly" if task.docker == "auto" else task.docker,
-        network=task.network,
-        secrets=task.secrets,
+        network=chosen.network,
+        secrets=chosen.secrets,
         env=(("CI", "1"), *task.env),
         limits=task.limits,
         unlimited=(),
         sandbox=task.sandbox,
         seccomp="sha256:" + "b" * 64,
+        setup=task.setup,
         checks=task.checks,
         artifacts=task.artifacts,
         output=task.output,
@@ -75,6 +89,19 @@ def test_a_plan_of_what_was_granted_passes(text: str, layer: Layer) -> None:
     assert violations(plan(have), have) == ()
 
 
+def network(plan: Plan, **members: Any) -> Plan:
+    return replace(plan, network=replace(plan.network, **members))
+
+
+def rule(text: str, origin: str = "network.allow") -> NetRule:
+    return replace(parse_rule(text, origin), origin=origin)
+
+
+def secret(plan: Plan, **members: Any) -> Plan:
+    """One credential, for the agent alone, with changes."""
+    return replace(plan, secrets=(replace(SecretPlan("TOKEN", "env://TOKEN", ("a.org",), ("agent",)), **members),))
+
+
 NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
     "uid-0": (lambda p: replace(p, uid=0), "uid", "an unprivileged user id, never 0"),
     "gid-0": (lambda p: replace(p, gid=0), "gid", "an unprivileged group id, never 0"),
@@ -84,9 +111,26 @@ NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
     "docker-unresolved": (lambda p: replace(p, docker="auto"), "docker", "--docker auto"),
     "network-open": (lambda p: replace(p, network=replace(p.network, mode="open")), "network.mode", "--network open"),
     "network-learn": (lambda p: replace(p, network=replace(p.network, mode="learn")), "network.mode", "--network learn"),
-    "host": (lambda p: replace(p, network=NetworkRules("allowlist", (), ("a.org", "b.org"))), "network.allow", "--allow-host b.org"),
-    "preset": (lambda p: replace(p, network=NetworkRules("allowlist", ("npm",), ())), "network.presets", "presets"),
-    "secret": (lambda p: replace(p, secrets=("TOKEN", "OTHER")), "secrets", "--secret OTHER"),
+    "host": (lambda p: network(p, allow=(*p.network.allow, rule("c.org"))), "network.allow", "--allow-host c.org"),
+    "host-wider": (lambda p: network(p, allow=(*p.network.allow, rule("b.org"))), "network.allow", "--allow-host b.org"),
+    "host-port": (lambda p: network(p, allow=(*p.network.allow, rule("a.org:80"))), "network.allow", "--allow-host a.org:80"),
+    "host-raw": (lambda p: network(p, allow=(*p.network.allow, rule("tcp://a.org:22"))), "network.allow", "--allow-host tcp://a.org:22"),
+    "host-private": (lambda p: network(p, allow=(replace(rule("a.org"), private=True),)), "network.allow", "--allow-host a.org"),
+    "host-of-no-preset": (lambda p: network(p, allow=(rule("c.org", "preset npm"),)), "network.allow", "--allow-host c.org"),
+    "host-of-no-git": (lambda p: network(p, allow=(rule("a.org:80", "git a.org/one"),)), "network.allow", "--allow-host a.org:80"),
+    "host-of-git-wider": (lambda p: network(p, allow=(rule("GET a.org/*", "git a.org/one"),)), "network.allow", "--allow-host"),
+    "deny-lost": (lambda p: network(p, deny=()), "network", "all of network.deny"),
+    "preset": (lambda p: network(p, presets=("npm",)), "network.presets", "--preset npm"),
+    "private": (lambda p: network(p, private=("10.0.0.0/7",)), "network.private", "10.0.0.0/7"),
+    "inspected": (lambda p: network(p, inspect=(*p.network.inspect, "bank.org")), "network", "hosts of credentials"),
+    "gateway": (lambda p: network(p, gateways=(Gateway("x", "c.org", 443, "", ()),)), "network", "hosts of credentials"),
+    "git-read": (lambda p: network(p, git=(GitRepo("a.org", "three", False),), allow=()), "git.read", "--git-read a.org/three"),
+    "git-push": (lambda p: network(p, git=(GitRepo("a.org", "one", True),), allow=()), "git.push", "--git-push a.org/one"),
+    "ssh": (lambda p: network(p, ssh="a.org"), "git.ssh", "--git-ssh a.org"),
+    "secret": (lambda p: secret(p, name="OTHER", source="env://OTHER", hosts=()), "secrets", "--secret OTHER"),
+    "secret-source": (lambda p: secret(p, source="file:///x"), "secrets", "--secret TOKEN=file:///x"),
+    "secret-host": (lambda p: secret(p, hosts=("b.org",)), "secret_hosts", "--secret-host TOKEN=b.org"),
+    "secret-phase": (lambda p: secret(p, phases=("setup",)), "setup_secrets", "--setup-secret TOKEN"),
     "memory": (lambda p: replace(p, limits=replace(p.limits, memory_bytes=5 << 30)), "limits.memory", "--memory 5g"),
     "timeout": (lambda p: replace(p, limits=replace(p.limits, timeout_s=1801.0)), "limits.timeout", "--timeout 30m1s"),
     "forever": (lambda p: replace(p, limits=replace(p.limits, timeout_s=float("inf"))), "limits.timeout", "--timeout"),

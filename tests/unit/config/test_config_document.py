@@ -56,7 +56,7 @@ def test_task_file() -> None:
         ("limits: {memory: [4g]}", "task.yaml:2: limits.memory: expected a size such as 512m or 4g, found a list", ""),
         ("limits:\n  cpus: 2\n  memory: 4 potatoes", "task.yaml:4: limits.memory: 4 potatoes is not a size", "such as 512m or 4g"),
         ("limits:", "task.yaml:2: limits: expected a map with cpus, memory", "leave the line out"),
-        ("network: none", "task.yaml:2: network: expected a map with mode, presets, allow, found none", "write network: {mode: none}"),
+        ("network: none", "task.yaml:2: network: expected a map with mode, presets, allow", "write network: {mode: none}"),
         ("environment: auto", "task.yaml:2: environment: expected a map with image", "write environment: {devcontainer: auto}"),
         ("docker: gaurded", "task.yaml:2: docker: unknown choice gaurded, perhaps 'guarded'?", "choose one of auto, none"),
         ("docker:", "task.yaml:2: docker: expected one of auto, none, readonly, guarded, full, found nothing", "leave the line out"),
@@ -114,7 +114,7 @@ def test_forms_that_pass(text: str, form: Form) -> None:
 def test_locked_groups() -> None:
     """A group locks its keys, and one choice of environment locks its rivals."""
     locked = read_document(b"locked: [network, environment.image, docker]\n", "f", "policy").locked
-    assert locked == {"network.mode", "network.presets", "network.allow", "docker", *ENVIRONMENT_CHOICES}
+    assert locked == {"network.mode", "network.presets", "network.allow", "network.deny", "network.private", "docker", *ENVIRONMENT_CHOICES}
 
 
 def test_variables_name_one_key_each() -> None:

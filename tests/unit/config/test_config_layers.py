@@ -71,9 +71,18 @@ TIGHTER: list[tuple[str, str, str, str]] = [
         "network: {presets: [pypi]}",
         "network: {presets: [pypi]}",
         "network: {presets: [npm]}",
-        'add network: {presets: ["npm"]} to config.yaml',
+        "--preset npm",
     ),
+    ("network: {allow: ['*.a.org']}", "network: {allow: ['GET x.a.org/y']}", "network: {allow: ['tcp://x.a.org:443']}", "--allow-host tcp://x.a.org:443"),
+    ("network: {allow: ['GET a.org']}", "network: {allow: ['GET a.org']}", "network: {allow: [a.org]}", "--allow-host a.org"),
+    ("{}", "network: {deny: [a.org]}", "network: {private: [172.20.0.0/16]}", "--allow-private 172.20.0.0/16"),
     ("secrets: [A]", "secrets: [A]", "secrets: [B]", "--secret B"),
+    ("secrets: [A]", "secrets: [A]", "secrets: ['A=file:///etc/passwd']", "--secret A=file:///etc/passwd"),
+    ("setup_secrets: [A]", "setup_secrets: [A]", "setup_secrets: [B]", "--setup-secret B"),
+    ("secret_hosts: [A=a.org]", "secret_hosts: [A=a.org]", "secret_hosts: [A=b.org]", "--secret-host A=b.org"),
+    ("git: {read: [a.org/x]}", "git: {read: [a.org/x]}", "git: {read: [a.org/y]}", "--git-read a.org/y"),
+    ("git: {push: [a.org/x]}", "git: {push: [a.org/x]}", "git: {push: [a.org/y]}", "--git-push a.org/y"),
+    ("git: {ssh: a.org}", "git: {ssh: a.org}", "git: {ssh: b.org}", "--git-ssh b.org"),
     ("{}", "sandbox: {mask: [private/*]}", "sandbox: {unmask: [.env]}", 'add sandbox: {unmask: [".env"]} to config.yaml'),
     (
         "sandbox: {expose: [/opt/x]}",
@@ -111,12 +120,13 @@ def test_a_repository_may_only_tighten(layer: Layer, user: str, fine: str, refus
 
 def test_every_key_with_a_rule_is_in_the_table() -> None:
     """Nobody adds a key that a repository may only tighten without saying what that means."""
-    tested = {key for *_, refused, _ in TIGHTER for key in document("repository", refused).values} | {"sandbox.mask"}
+    tested = {key for *_, refused, _ in TIGHTER for key in document("repository", refused).values} | {"sandbox.mask", "network.deny"}
     free = {
         "name",
         "agent",
         "prompt",
         "command",
+        "setup",
         "checks",
         "artifacts",
         "environment.image",

@@ -59,18 +59,20 @@ def test_flags_of_all_shapes(tmp_path: Path) -> None:
     got = load(tmp_path, flags=flags, command=("true",), environ={"TERM": "dumb"}).task
     assert (got.limits.memory_bytes, got.limits.cpus, got.limits.pids) == (8 << 30, 1.5, 99)
     assert (got.network.allow, got.env) == (("a.org", "b.org"), (("A", "1"), ("B", "x=y"), ("TERM", "dumb")))
-    assert (got.with_changes, got.keep, got.secrets, got.ref, got.checks, got.docker) == (True, False, (), None, ("make test",), "none")
+    assert (got.with_changes, got.keep, got.secrets.agent, got.ref) == (True, False, (), None)
+    assert (got.checks, got.docker) == (("make test",), "none")
 
 
 def test_variables(tmp_path: Path) -> None:
     """Both spellings; lists are split; empty and reserved ones are none; an unknown one is a warning with the nearest name."""
     environ = {
-        "AIENV_NETWORK_ALLOW": "a.org, b.org", "AIENV_ENV": "A=1\nB=2", "AIENV_CHECKS": "make lint, all\nmake test", "AIENV_KEEP": "1",
+        "AIENV_NETWORK_ALLOW": "a.org; GET,HEAD b.org/x", "AIENV_ENV": "A=1\nB=2",
+        "AIENV_CHECKS": "make lint, all\nmake test", "AIENV_KEEP": "1",
         "AIENV_BACKEND": "", "AIENV": "1", "AIENV_HOME": "/x", "AIENV_RUN_ID": "x", "AIENV_REQUIRE": "docker", "AIENV_FAULT_X": "y",
         "AIENV_CACHE_DIR": "z", "AIENV_BAKCEND": "local", "AIENV_COMMAND": "ls", "AIENV_REQUIRE_ISOLATION": "sandbox", "PATH": "/bin",
     }  # fmt: skip
     got = load(tmp_path, environ=environ, command=("true",))
-    assert (got.task.network.allow, got.task.env) == (("a.org", "b.org"), (("A", "1"), ("B", "2")))
+    assert (got.task.network.allow, got.task.env) == (("a.org", "GET,HEAD b.org/x"), (("A", "1"), ("B", "2")))
     assert (got.task.checks, got.task.keep, got.task.backend) == (("make lint, all", "make test"), True, "auto")
     assert got.task.require_isolation == "sandbox"
     assert got.warnings == (
@@ -146,9 +148,9 @@ def test_a_repository_task_named_by_its_path_is_still_the_repositorys(tmp_path: 
     for text in (".aienv/tasks/fix.yaml", "link.yaml"):
         got = load(tmp_path, task=text)
         assert [violation.remedy for violation in got.violations] == ["--secret TOKEN"]
-        assert got.task.secrets == ()
+        assert got.task.secrets.agent == ()
     (tmp_path / "copy.yaml").write_text(TASK + "secrets: [TOKEN]\n")
-    assert load(tmp_path, task="copy.yaml").task.secrets == ("TOKEN",)
+    assert load(tmp_path, task="copy.yaml").task.secrets.agent == ("TOKEN",)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.model.network import Denial, HostUse, NetworkUse
 from orchestrator.model.record import ChangedFile, CheckResult, Delivery, Harvest, Outcome, Status, Teardown
 from orchestrator.model.report import AuditFacts, ErrorFacts, ExitCode, RunRecord
 from orchestrator.report.build import exit_code, report_document, status_of
@@ -31,9 +32,14 @@ HARVEST = Harvest(
     "result.patch",
     (),
 )
+USE = NetworkUse(
+    (HostUse("a.org", 443, 2, 10, 20),),
+    (Denial(EVIL, 443, "not-allowed", EVIL, 3, f"--allow-host {EVIL}", None), Denial("b.org", 80, "address", "private", 1, None, None)),
+    (("TOKEN", "a.org", 1),),
+)
 RECORD = RunRecord(
     id="run1", task="t", status="succeeded", backend="local", isolation="sandbox", plan_digest="sha256:0", repo="/r", base_commit="b" * 40,
-    docker_mode="none", network_mode="none", outcome=Outcome(0, None, "exited", 1.0), harvest=HARVEST, delivery=Delivery("aienv/" + EVIL, (), False, None),
+    docker_mode="none", network_mode="none", network=USE, outcome=Outcome(0, None, "exited", 1.0), harvest=HARVEST, delivery=Delivery("aienv/" + EVIL, (), False, None),
     checks=(CheckResult(EVIL, 1, 0.1, EVIL),), audit=AuditFacts("/a", "0", 1), timings={"total": 1.0}, teardown=Teardown((), (EVIL,)),
     error=ErrorFacts("x", EVIL, EVIL, 3), unlimited=(), notes=(EVIL,), kept=EVIL, recovered=False, folder="/f",
 )  # fmt: skip
@@ -130,3 +136,21 @@ def test_sizes(count: int, shown: str) -> None:
 
 def test_plurals() -> None:
     assert [plural(count, "file") for count in (0, 1, 2, 12000)] == ["0 files", "1 file", "2 files", "12,000 files"]
+
+
+def test_what_was_blocked_has_a_line_each_with_the_way_out() -> None:
+    """Most often first; what nothing can allow promises nothing; a long list is cut."""
+    lines = [line for line in summary_lines(RECORD) if line.startswith("blocked")]
+    assert len(lines) == 2
+    assert "(3 times)" in lines[0]
+    assert "--allow-host" in lines[0]
+    assert lines[1] == "blocked b.org:80: private"
+    many = replace(RECORD, network=NetworkUse((), tuple(Denial(f"{n}.org", 443, "r", "x", 1, None, None) for n in range(20)), ()))
+    assert [line for line in summary_lines(many) if line.startswith("blocked")][-1] == "blocked 12 more places, see the report"
+
+
+def test_the_report_tells_what_was_reached_and_refused() -> None:
+    """Places, bytes, reasons, credentials by name."""
+    network = report_document(RECORD)["network"]
+    assert (network["mode"], network["allowed"][0]["host"], network["denied"][0]["count"]) == ("none", "a.org", 3)
+    assert network["credentials"] == [["TOKEN", "a.org", 1]]

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import AienvError, EnvironmentFailed, Interrupted, NotFound, UsageError
+from orchestrator.model.network import CLOSED
 from orchestrator.model.paths import Paths, paths_from
 from orchestrator.model.plan import AgentPlan, ImagePlan, Plan, RepoPlan
-from orchestrator.model.task import Limits, NetworkRules, Output, SandboxRules
+from orchestrator.model.task import Limits, Output, SandboxRules
 from orchestrator.run import folder as folders
 from orchestrator.run.commands import resource_limits
 from orchestrator.run.environ import agent_environment
@@ -31,7 +32,7 @@ LIMITS = Limits(2.0, 1 << 30, 100, 1 << 31, 1024, 60.0, 5.0)
 REPO = RepoPlan("path", "/r", None, "c" * 40, "main", "key", "app", None, True, True)
 PLAN = Plan(
     "aienv.plan/1", "t", REPO, AgentPlan("command", ("true",), None, False), "local", "sandbox", None, 1, 1, "/workspaces/app", "none",
-    NetworkRules("none", (), ()), (), (("GIT_AUTHOR_NAME", "Ann"), ("MINE", "1")), LIMITS, (), SandboxRules((), (), ()), "sha256:0", (), (), Output(None, False), False, "any",
+    CLOSED, (), (("GIT_AUTHOR_NAME", "Ann"), ("MINE", "1")), LIMITS, (), SandboxRules((), (), ()), "sha256:0", (), (), (), Output(None, False), False, "any",
 )  # fmt: skip
 
 

@@ -1,0 +1,96 @@
+"""The run's way out, opened: credentials fetched, stand-ins made, an authority for inspected hosts, and the broker told.
+
+The values are in this process for as long as it takes to hand them to the broker; inside there are only stand-ins.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from socket import socket
+
+from orchestrator.broker.client import Broker
+from orchestrator.egress.config import EgressConfig, TlsConfig
+from orchestrator.egress.standins import BoundSecret, make_stand_in
+from orchestrator.errors import EnvironmentFailed
+from orchestrator.model.network import GATEWAY_PORT, Gateway, NetworkPlan, Phase, SecretPlan
+from orchestrator.model.plan import Plan
+from orchestrator.run.environ import CA_JKS, CA_PEM
+from orchestrator.run.network import NetworkSession, NoNetwork
+from orchestrator.secrets.authority import issue
+from orchestrator.secrets.gitconfig import GitSecret, git_environment, git_settings
+from orchestrator.secrets.sources import resolve
+from orchestrator.secrets.trust import bundle as trusted
+from orchestrator.secrets.trust import java_trust_store, user_bundle
+
+
+LISTENERS = ("proxy", "gateway")  # in the order of ``run.network.ports``
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """A session that the broker serves."""
+
+    plan: NetworkPlan
+    broker: Broker
+    files: tuple[tuple[str, bytes], ...]
+    variables: Mapping[Phase, tuple[tuple[str, str], ...]]
+
+    def inputs(self) -> tuple[tuple[str, bytes], ...]:
+        return self.files
+
+    def env(self, phase: Phase) -> tuple[tuple[str, str], ...]:
+        return self.variables[phase]
+
+    def listen(self, phase: Phase, sockets: Sequence[socket]) -> None:
+        self.broker.listen(phase, {name: sock.fileno() for name, sock in zip(LISTENERS, sockets, strict=True)})
+
+    def quiet(self) -> None:
+        with contextlib.suppress(EnvironmentFailed):  # a broker that is gone has closed them; the run hears of it elsewhere
+            self.broker.quiet()
+
+
+def fetch_secrets(plan: Plan, environ: Mapping[str, str], chance: Callable[[int], bytes] = os.urandom) -> tuple[BoundSecret, ...]:
+    """The values of the plan's credentials, each with a stand-in made for this run.
+
+    Raises:
+        ConfigError: one of them cannot be had; nothing has been started then.
+    """
+    return tuple(_bound(secret, resolve(secret.source, environ, name=secret.name), chance) for secret in plan.secrets)
+
+
+def _bound(secret: SecretPlan, value: str, chance: Callable[[int], bytes]) -> BoundSecret:
+    return BoundSecret(secret.name, make_stand_in(value, chance), value, secret.hosts, secret.phases)
+
+
+def open_network(plan: Plan, run_id: str, secrets: Sequence[BoundSecret], broker: Broker, environ: Mapping[str, str]) -> NetworkSession:
+    """Tell the broker what may leave.
+
+    Raises:
+        EnvironmentFailed: it refuses, or does not answer.
+    """
+    network = plan.network
+    if network.mode == "none":
+        return NoNetwork(network)
+    issued = issue(network.inspect, run_id, datetime.now(UTC)) if network.inspect else None
+    tls = TlsConfig(issued.leaves) if issued else None
+    broker.egress(EgressConfig(run_id, network, tuple(secrets), tls, user_bundle(environ), None))
+    bundle = trusted(environ, issued.authority if issued else "")
+    files = ((CA_PEM, bundle), (CA_JKS, java_trust_store(bundle)))
+    return Egress(network, broker, files, {phase: _variables(network, secrets, phase) for phase in ("setup", "agent", "check")})
+
+
+def _variables(network: NetworkPlan, secrets: Sequence[BoundSecret], phase: Phase) -> tuple[tuple[str, str], ...]:
+    """Stand-ins, and the addresses under which programs find the gateways that these go through."""
+    mine = [secret for secret in secrets if phase in secret.phases]
+    variables = {secret.name: secret.stand_in for secret in mine}
+    for gateway in network.gateways:
+        if any(_leads_to(gateway, secret) for secret in mine):
+            variables |= {name: f"http://127.0.0.1:{GATEWAY_PORT}/{gateway.name}{path}" for name, path in gateway.variables}
+    git = git_settings(network.git, [GitSecret(secret.name, secret.stand_in, secret.hosts, secret.phases) for secret in mine], phase)
+    return tuple(sorted((variables | dict(git_environment(git))).items()))
+
+
+def _leads_to(gateway: Gateway, secret: BoundSecret) -> bool:
+    return any(host in (gateway.host, f"{gateway.host}:{gateway.port}") for host in secret.hosts)
