@@ -27,6 +27,7 @@ from orchestrator.errors import AienvError
 from orchestrator.model.paths import Paths
 from orchestrator.recovery.diagnosis import Answer, Bwrap, Clock, Disk, Facts, Groups, Problem, SshAgent, Trust, Unknown, Usable
 from orchestrator.run import folder as folders
+from orchestrator.secrets.trust import user_bundle
 
 T = TypeVar("T")
 
@@ -38,8 +39,6 @@ SETTINGS = ("kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unpriv
 CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 SSH_REQUEST_IDENTITIES, SSH_IDENTITIES_ANSWER = 11, 12
 TIMEX_BYTES, TIME_ERROR = 256, 5  # what adjtimex answers while nothing sets the clock
-# Debian and its family, Fedora and its family, openSUSE, Alpine.
-BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem")
 _PROBE = Path(__file__).with_name("kernel_probe.py")
 
 
@@ -203,7 +202,7 @@ def _clock() -> Clock:
 
 
 def _trust(environ: Mapping[str, str]) -> Trust:
-    bundle = next((path for path in (environ.get("SSL_CERT_FILE", ""), *BUNDLES) if os.path.isfile(path)), None)
+    bundle = user_bundle(environ)
     count = 0
     if bundle is not None:
         with open(bundle, "rb") as file:
