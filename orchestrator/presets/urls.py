@@ -37,8 +37,8 @@ def host_and_port(setting: Setting) -> tuple[Host, int]:
         raise BadUrl(f"{where} is neither an http nor an https address; a host that it needs goes into network.allow, as tcp://HOST:PORT")
     found = _AUTHORITY.match(url[len(scheme) + 1 :])
     user, _, authority = found[1].rpartition("@") if found else ("", "", "")
-    # `https://user:pa/ss@host`: what looks like the host is not. And readers differ on brackets before an '@'.
-    if not found or ("@" in found[2] and not user) or "[" in user or "]" in user:
+    # `https://user:pa/ss@host`: what looks like the host is not. And readers differ on brackets before an '@' and on backslashes.
+    if not found or ("@" in found[2] and not user) or "[" in user or "]" in user or "\\" in url:
         raise BadUrl(f"{where} cannot be read in one way; write special characters of passwords and paths as %XX")
     try:
         host, port = parse_authority(authority, DEFAULT_PORTS[scheme])

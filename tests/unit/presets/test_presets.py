@@ -180,6 +180,7 @@ def test_addresses(url: str, expected: str) -> None:
         pytest.param(f"https://user:12/{SECRET}@index.example/", "one way", id="slash-in-password"),
         pytest.param(f"https://user:{SECRET}\\@index.example/", "one way", id="backslash-in-password"),
         pytest.param(f"https://u:[{SECRET}@index.example/", "one way", id="bracket-in-password"),
+        pytest.param("https://index.example\\x/simple", "one way", id="backslash"),
         pytest.param(f"https://index.example:{SECRET}/", "names no host", id="bad-port"),
     ],
 )
