@@ -17,6 +17,7 @@ FILES_AT_LEAST = 200_000
 FLOOR_AT_MOST = 1 << 30
 FLOOR_SHARE = 50  # of the file system: 2 %
 FILES_FLOOR_SHARE = 100
+MEMORY_FLOOR_SHARE = 20  # 5 %
 
 POLL_S = 0.25
 QUIET_S, URGENT_S = 10.0, 0.25
@@ -66,11 +67,17 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """``processes``: how many live in the place. ``shared_bytes``: memory file systems and memory files."""
+    """``processes``: how many live in the place. ``shared_bytes``: memory file systems and memory files.
+
+    ``machine_bytes``, ``start_bytes``, ``free_bytes``: of this machine, all there is, what was available at the start and is now.
+    """
 
     private_bytes: int
     shared_bytes: int
     processes: int
+    machine_bytes: int
+    start_bytes: int
+    free_bytes: int
 
     @property
     def all_bytes(self) -> int:
@@ -154,6 +161,13 @@ def memory_breach(limits: Limits, watched: Iterable[str], memory: Memory) -> Bre
         holds = f"{size(memory.private_bytes)} in processes and {size(memory.shared_bytes)} in files in memory"
         text = f"stopped: the environment holds {holds}, limit {size(limits.memory_bytes)} (--memory)"
         return Breach("memory", memory.all_bytes, text)
+    lost, allowed = memory.start_bytes - memory.free_bytes, size(limits.memory_bytes)
+    if "memory" in names and memory.free_bytes < memory.machine_bytes // MEMORY_FLOOR_SHARE and lost > limits.memory_bytes:
+        # The kernel holds more for a process than can be seen: buffers of sockets and pipes, for a start.
+        text = (
+            f"stopped: this machine has only {size(memory.free_bytes)} of memory left, {size(lost)} less than at the start, limit {allowed}"
+        )
+        return Breach("memory", memory.all_bytes, f"{text} (--memory)")
     if "pids" in names and memory.processes > limits.pids:
         return Breach("pids", memory.processes, f"stopped: {memory.processes:,} processes, limit {limits.pids:,} (--pids)")
     return None

@@ -17,6 +17,7 @@ BLOCK_BYTES = 512  # what st_blocks counts in, on every file system
 DEPTH = 128  # folders that are held open at a time; what lies deeper counts as closed
 BUDGET_S = 20.0  # processor time of one walk
 CHECK_EVERY = 1000
+INODE_BYTES = 1024  # of kernel memory for each file of a memory file system, with its name
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 DESCRIPTORS = 50_000  # looked at in one search for files without a name
 MEMORY_FOLDERS = ("tmp", "dev/shm", "home/agent", "run")
@@ -138,20 +139,35 @@ def _parent(pid: int) -> int | None:
         return None
 
 
-def memory(root: int, limit_bytes: int) -> Memory:
-    """What the processes below ``root`` hold. Pages that several share are counted apart only when a rough sum is too high."""
+def machine_memory() -> tuple[int, int]:
+    """(all, available) bytes of this machine."""
+    rows = dict.fromkeys(("MemTotal:", "MemAvailable:"), 0)
+    with open("/proc/meminfo", encoding="ascii", errors="replace") as file:
+        for line in file:
+            name, value, *_ = line.split()
+            if name in rows:
+                rows[name] = int(value) << 10
+    return rows["MemTotal:"], rows["MemAvailable:"]
+
+
+def memory(root: int, limit_bytes: int, start_bytes: int) -> Memory:
+    """What the processes below ``root`` hold. Pages that several share are counted apart only when a rough sum is too high.
+
+    ``start_bytes``: what was available on this machine when the watch began.
+    """
+    machine, free = machine_memory()
     pids = tree_of(root)[1:]
     shared = _memory_files(root, pids)
     rough = sum(_resident(pid) for pid in pids)
     if rough + shared <= limit_bytes:
-        return Memory(rough, shared, len(pids))
+        return Memory(rough, shared, len(pids), machine, start_bytes, free)
     private, mapped = 0, 0
     for pid in pids:
         anonymous, shmem = _proportional(pid)
         private += anonymous
         mapped += shmem
     # A mapped file in memory shows in both; the greater of the two is at least there.
-    return Memory(private, max(mapped, shared), len(pids))
+    return Memory(private, max(mapped, shared), len(pids), machine, start_bytes, free)
 
 
 def _resident(pid: int) -> int:
@@ -208,7 +224,7 @@ def _used(folder: str) -> int:
         facts = os.statvfs(folder)
     except OSError:
         return 0
-    return (facts.f_blocks - facts.f_bfree) * facts.f_frsize
+    return (facts.f_blocks - facts.f_bfree) * facts.f_frsize + (facts.f_files - facts.f_ffree) * INODE_BYTES
 
 
 def deleted_bytes(root: int, folder: Path) -> int:

@@ -39,6 +39,7 @@ class Watch:
         self._then: Space | None = None
         self._first: Tree | None = None
         self._tree: Tree | None = None
+        self._start_bytes: int | None = None
         self._walked_at = self._measured_at = 0.0
         self._memory_rest = 0.0
         self._thread = threading.Thread(target=self._watch, name="limits", daemon=True)
@@ -85,7 +86,8 @@ class Watch:
         if begin - self._measured_at < self._memory_rest or (root := self._root()) is None:
             return
         cost = time.thread_time()
-        found = usage.memory(root, self._limits.memory_bytes)
+        self._start_bytes = start = usage.machine_memory()[1] if self._start_bytes is None else self._start_bytes
+        found = usage.memory(root, self._limits.memory_bytes, start)
         cost = time.thread_time() - cost
         near = found.all_bytes * 4 > self._limits.memory_bytes
         self._measured_at = time.monotonic()

@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
          "harvest.receive", "presets.resolve",
          "egress.attempts", "egress.connect", "egress.exchange", "egress.flows", "egress.loop", "egress.own_addresses", "egress.pushes",
-         "egress.resolver", "egress.server", "egress.session", "egress.tls", "egress.upstream", "egress.wires",
+         "egress.resolver", "egress.server", "egress.session", "egress.sshagent", "egress.tls", "egress.upstream", "egress.wires",
          "secrets.sources", "secrets.trust"),
     ),
     (

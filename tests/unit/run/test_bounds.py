@@ -32,6 +32,10 @@ SMALL = Tree(10 * MIB, 1000, closed=0, cut=False, cost_s=0.004)
 CALM = Disk(ROOMY, ROOMY, SMALL, SMALL, 0)
 
 
+def held(private: int, shared: int, processes: int) -> Memory:
+    return Memory(private, shared, processes, 16 * GIB, 8 * GIB, 6 * GIB)
+
+
 def lost(start: Space, amount: int, files: int = 0) -> Space:
     return replace(start, free_bytes=start.free_bytes - amount, free_files=(start.free_files or 0) - files)
 
@@ -123,16 +127,24 @@ def test_what_looks_hidden(disk: Disk, hidden: bool) -> None:
 @pytest.mark.parametrize(
     ("watched", "memory", "said"),
     [
-        (("memory",), Memory(900 * MIB, 124 * MIB, 10), None),
+        (("memory",), held(900 * MIB, 124 * MIB, 10), None),
         (
             ("memory",),
-            Memory(900 * MIB, 200 * MIB, 10),
+            held(900 * MIB, 200 * MIB, 10),
             "900.0 MiB in processes and 200.0 MiB in files in memory, limit 1.0 GiB (--memory)",
         ),
-        (("memory",), Memory(0, 0, 1000), None),
-        (("pids",), Memory(9 * GIB, 0, 65), "65 processes, limit 64 (--pids)"),
-        (("pids",), Memory(9 * GIB, 0, 64), None),
-        ((), Memory(9 * GIB, 9 * GIB, 9999), None),
+        (("memory",), held(0, 0, 1000), None),
+        (("pids",), held(9 * GIB, 0, 65), "65 processes, limit 64 (--pids)"),
+        (("pids",), held(9 * GIB, 0, 64), None),
+        ((), held(9 * GIB, 9 * GIB, 9999), None),
+        (
+            ("memory",),
+            replace(held(9 * MIB, 0, 1), free_bytes=800 * MIB),
+            "this machine has only 800.0 MiB of memory left, 7.2 GiB less than at the start, limit 1.0 GiB (--memory)",
+        ),
+        (("memory",), replace(held(9 * MIB, 0, 1), start_bytes=1800 * MIB, free_bytes=800 * MIB), None),
+        (("memory",), replace(held(9 * MIB, 0, 1), free_bytes=900 * MIB), None),
+        ((), replace(held(9 * MIB, 0, 1), free_bytes=1), None),
     ],
 )
 def test_memory(watched: tuple[str, ...], memory: Memory, said: str | None) -> None:

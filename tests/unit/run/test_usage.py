@@ -196,7 +196,7 @@ MIB = 1 << 20
 def test_memory_of_a_tree(kind: str, least: int, most: int) -> None:
     """However it is held, and pages that several share once."""
     with holding(kind, 64 * MIB) as pid:
-        found = usage.memory(pid, limit_bytes=1)
+        found = usage.memory(pid, limit_bytes=1, start_bytes=0)
         assert least * MIB <= found.all_bytes <= most * MIB
         assert found.processes == (4 if kind == "forked" else 1)
 
@@ -204,7 +204,7 @@ def test_memory_of_a_tree(kind: str, least: int, most: int) -> None:
 def test_a_rough_sum_is_enough_below_the_limit() -> None:
     """Nothing is read page by page as long as even the rough sum is small."""
     with holding("private", 8 * MIB) as pid:
-        assert usage.memory(pid, limit_bytes=1 << 40).all_bytes >= 8 * MIB
+        assert usage.memory(pid, limit_bytes=1 << 40, start_bytes=0).all_bytes >= 8 * MIB
 
 
 def test_files_without_a_name(tmp_path: Path) -> None:
@@ -228,3 +228,9 @@ def test_a_tree_of_processes() -> None:
         os.killpg(child.pid, 9)
         child.wait()
     assert usage.tree_of(child.pid) == [child.pid]
+
+
+def test_this_machines_memory() -> None:
+    """More than nothing is available, and never more than there is."""
+    every, available = usage.machine_memory()
+    assert 0 < available <= every
