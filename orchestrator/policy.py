@@ -20,7 +20,6 @@ from orchestrator.errors import PolicyRefused
 from orchestrator.model.network import PHASES, NetRule, Phase
 from orchestrator.model.plan import Plan
 from orchestrator.model.task import Limits
-from orchestrator.presets import facts
 from orchestrator.secrets.bindings import KNOWN, parse_binding
 
 Rule = Callable[[Plan, Settings], Iterable[Violation]]
@@ -184,7 +183,7 @@ def _network_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
     """Every row was asked for, or comes from a preset that was; no denial was lost on the way."""
     network = plan.network
     allowed = cast(tuple[str, ...], settings["network.allow"].value)
-    presets = {facts.names().get(name) for name in cast(tuple[str, ...], settings["network.presets"].value)}
+    presets = _preset_names(cast(tuple[str, ...], settings["network.presets"].value))
     implied = {f"git {repo.host}/{repo.path}" for repo in network.git} | {f"git.ssh {network.ssh}"}
     for rule in network.allow:
         if rule.origin in implied and _as_implied(rule):
@@ -196,6 +195,15 @@ def _network_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
     for text in cast(tuple[str, ...], settings["network.deny"].value):
         if text not in kept and network.mode != "none":
             yield _broken("network", f"no denial of {text}", "all of network.deny")
+
+
+def _preset_names(asked: tuple[str, ...]) -> set[str]:
+    """Without aliases."""
+    if not asked:
+        return set()
+    from orchestrator.presets import facts
+
+    return {facts.names().get(name, name) for name in asked}
 
 
 def _as_implied(rule: NetRule) -> bool:

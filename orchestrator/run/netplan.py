@@ -8,7 +8,6 @@ from orchestrator.egress.rules import hosts_to_inspect, parse_rule
 from orchestrator.errors import PolicyRefused
 from orchestrator.model.network import CLOSED, GitRepo, NetRule, NetworkPlan, Phase, SecretPlan
 from orchestrator.model.task import GitRules, SecretRules, TaskSpec
-from orchestrator.presets.resolve import resolve as resolve_presets
 from orchestrator.secrets.bindings import AskedSecret, brokering_problems, plan_secrets
 from orchestrator.secrets.sources import parse_secret
 
@@ -32,10 +31,10 @@ def choose_network(task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: 
         PolicyRefused: a credential that could not be used under these rules.
     """
     asked = task.network
-    presets = resolve_presets(asked.presets, environ, home, cwd)
+    rows, warnings = _of_presets(asked.presets, environ, home, cwd)
     planned = plan_secrets(_asked(task.secrets), task.secrets.hosts)
     repositories = _repositories(task.git)
-    allow = (*(parse_rule(text, "network.allow") for text in asked.allow), *presets.rules, *_implied(repositories, task.git.ssh))
+    allow = (*(parse_rule(text, "network.allow") for text in asked.allow), *rows, *_implied(repositories, task.git.ssh))
     deny = tuple(parse_rule(text, "network.deny", deny=True) for text in asked.deny)
     network = NetworkPlan(
         mode=asked.mode,
@@ -47,12 +46,24 @@ def choose_network(task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: 
         gateways=planned.gateways,
         git=repositories,
         ssh=task.git.ssh,
-        warnings=presets.warnings,
+        warnings=warnings,
     )
     if asked.mode == "none":
         network = replace(CLOSED, presets=asked.presets, private=asked.private)
     _refuse_useless(network, planned.secrets, task)
-    return NetworkChoice(network, planned.secrets, presets.warnings if asked.mode != "none" else ())
+    return NetworkChoice(network, planned.secrets, warnings if asked.mode != "none" else ())
+
+
+def _of_presets(
+    names: tuple[str, ...], environ: Mapping[str, str], home: Path, cwd: Path
+) -> tuple[tuple[NetRule, ...], tuple[str, ...]]:
+    """The rows that named presets come to, and what was left out."""
+    if not names:
+        return (), ()
+    from orchestrator.presets.resolve import resolve
+
+    found = resolve(names, environ, home, cwd)
+    return found.rules, found.warnings
 
 
 def _asked(secrets: SecretRules) -> tuple[AskedSecret, ...]:

@@ -65,6 +65,8 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "broker.main": (f"{PACKAGE}.egress",),  # a run without a network needs none of it
     "egress": (f"{PACKAGE}.egress.tls",),  # imports ssl, which a run without inspected hosts does not need
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
+    "policy": (f"{PACKAGE}.presets",),  # most runs name no preset
+    "run.netplan": (f"{PACKAGE}.presets.resolve",),
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends.local",),
     "secrets.authority": ("cryptography",),  # a twentieth of a second that only runs with inspected hosts need
