@@ -15,12 +15,11 @@ from typing import cast
 from orchestrator.config.document import Document, Given, given, read_document
 from orchestrator.config.layers import Layer, Policy, Settings, Source, Violation, resolve
 from orchestrator.config.names import TASK_NAME
-from orchestrator.config.node import Node, shown, word, words
+from orchestrator.config.node import SIZE_LIMIT_BYTES, Node, shown, word, words
 from orchestrator.config.schema import KEYS, RESERVED_PREFIXES, RESERVED_VARIABLES, VARIABLES, Key, variable_items, variable_names
 from orchestrator.config.starter import starter_task
 from orchestrator.config.task import task_from
 from orchestrator.config.values import VARIABLE_NAME, nearest
-from orchestrator.config.yamlfile import SIZE_LIMIT_BYTES
 from orchestrator.errors import ConfigError, NotFound, UsageError
 from orchestrator.model.paths import ORGANISATION_POLICY, Paths
 from orchestrator.model.task import TaskSpec

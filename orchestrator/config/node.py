@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+SIZE_LIMIT_BYTES = 256 * 1024  # of a file of configuration
+
 # "word" comes from the command line or a variable: it has no type of its own, each parser may read it as it likes.
 Kind = Literal["text", "integer", "number", "truth", "nothing", "word", "list", "map"]
 

@@ -19,10 +19,9 @@ from yaml.reader import Reader
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from orchestrator.config.node import Kind, Node, shown
+from orchestrator.config.node import SIZE_LIMIT_BYTES, Kind, Node, shown
 from orchestrator.errors import ConfigError
 
-SIZE_LIMIT_BYTES = 256 * 1024
 DEPTH_LIMIT = 12
 NODE_LIMIT = 20_000  # a file of the full size in one-character items would take the parser many seconds
 

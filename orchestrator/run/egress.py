@@ -24,7 +24,6 @@ from orchestrator.secrets.sources import resolve
 from orchestrator.secrets.trust import bundle as trusted
 from orchestrator.secrets.trust import java_trust_store, user_bundle
 
-
 LISTENERS = ("proxy", "gateway")  # in the order of ``run.network.ports``
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.config.node import Node
-from orchestrator.config.yamlfile import SIZE_LIMIT_BYTES, parse_yaml
+from orchestrator.config.node import SIZE_LIMIT_BYTES, Node
+from orchestrator.config.yamlfile import parse_yaml
 from orchestrator.errors import ConfigError
 
 HEAD = b"version: 1\nname: x\n"
