@@ -8,8 +8,9 @@ from orchestrator.egress.rules import hosts_to_inspect, parse_rule
 from orchestrator.errors import PolicyRefused
 from orchestrator.model.network import CLOSED, GitRepo, NetRule, NetworkPlan, Phase, SecretPlan
 from orchestrator.model.task import GitRules, SecretRules, TaskSpec
-from orchestrator.secrets.bindings import AskedSecret, brokering_problems, plan_secrets
+from orchestrator.secrets.bindings import AskedSecret, brokering_problems, brokering_warnings, plan_secrets
 from orchestrator.secrets.sources import parse_secret
+from orchestrator.secrets.sources import warnings as source_warnings
 
 SSH_PORT = 22
 
@@ -32,8 +33,8 @@ def choose_network(task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: 
     """
     asked = task.network
     rows, warnings = _of_presets(asked.presets, environ, home, cwd)
-    planned = plan_secrets(_asked(task.secrets), task.secrets.hosts)
     repositories = _repositories(task.git)
+    planned = plan_secrets(_asked(task.secrets), task.secrets.hosts, repositories)
     allow = (*(parse_rule(text, "network.allow") for text in asked.allow), *rows, *_implied(repositories, task.git.ssh))
     deny = tuple(parse_rule(text, "network.deny", deny=True) for text in asked.deny)
     network = NetworkPlan(
@@ -51,7 +52,12 @@ def choose_network(task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: 
     if asked.mode == "none":
         network = replace(CLOSED, presets=asked.presets, private=asked.private)
     _refuse_useless(network, planned.secrets, task)
-    return NetworkChoice(network, planned.secrets, warnings if asked.mode != "none" else ())
+    told = (
+        *(warnings if asked.mode != "none" else ()),
+        *(warning for secret in planned.secrets for warning in source_warnings(secret.source, environ, name=secret.name)),
+        *brokering_warnings(network, planned.secrets),
+    )
+    return NetworkChoice(network, planned.secrets, told)
 
 
 def _of_presets(
