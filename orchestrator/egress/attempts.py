@@ -18,7 +18,20 @@ from orchestrator.model.network import Phase
 if TYPE_CHECKING:
     from orchestrator.egress.tls import Authorities
 
-LINGER_S, LINGER_BYTES = 2.0, 1 << 20
+LINGER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """In seconds. ``head``: from a head's first byte to its last, and for the first words in a tunnel; ``idle``: between requests;
+    ``linger``: for a client to read our last words; ``gone``: a client that closed its side, or died (which looks alike), still gets an
+    answer that comes this soon.
+    """
+
+    head: float = 30.0
+    idle: float = 120.0
+    linger: float = 2.0
+    gone: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,7 @@ class Services:
     phase: Phase
     authorities: "Callable[[], Authorities]"
     failed: Callable[[BaseException], None]
+    deadlines: Deadlines
 
 
 @dataclass(slots=True)
@@ -96,11 +110,11 @@ def as_refusal(services: Services, problem: Exception) -> Refusal:
 async def tell(services: Services, client: Wire, refusal: Refusal, trace: Trace, *, stays: bool = False) -> None:
     """Send a refusal. Without ``stays`` the client is to read it before it sees the end."""
     head_only = trace.head is not None and trace.head.method == "HEAD"
+    whole = answer(refusal, services.judge.plan, close=not stays, head_only=head_only)
+    linger_s = services.deadlines.linger
     try:
-        await client.send_all(
-            answer(refusal, services.judge.plan, close=not stays, head_only=head_only), services.loop.in_seconds(LINGER_S)
-        )
+        await client.send_all(whole, services.loop.in_seconds(linger_s))
         if not stays:
-            await client.linger(LINGER_S, LINGER_BYTES)
+            await client.linger(linger_s, LINGER_BYTES)
     except (OSError, TimedOut):
         client.abort()

@@ -16,7 +16,7 @@ from orchestrator.egress.http1 import BadMessage, RequestHead, parse_target, sni
 from orchestrator.egress.locate import inside_tunnel
 from orchestrator.egress.loop import TimedOut, pause
 from orchestrator.egress.rules import Decision
-from orchestrator.egress.session import HEAD_S, Session
+from orchestrator.egress.session import Session
 from orchestrator.egress.upstream import Upstream
 from orchestrator.egress.wires import Wire
 
@@ -32,7 +32,7 @@ async def connect(services: Services, client: Wire, head: RequestHead) -> None:
     trace = Trace(head, scheme="connect", began=services.loop.in_seconds(0))
     try:
         host, port, decision, raw = _judge(services, head, trace)
-        if not raw and services.judge.inspects(host) and services.authorities().in_place_of(host) is None:
+        if not raw and port != 80 and services.judge.inspects(host) and services.authorities().in_place_of(host) is None:
             reason = f"no certificate was made for {host.text}, whose requests are looked into"
             raise Refused(Refusal(403, "internal", reason, host.name, port))
         upstream = await services.dialler.dial("tcp" if raw else "connect", host, port, decision)
@@ -117,7 +117,7 @@ class _Tunnel:
     async def _first_words(self) -> Words:
         """What the client says first, left where it is. Whoever waits for the server to speak first speaks neither TLS nor HTTP."""
         client, server = self._client, self._upstream.wire
-        deadline = self._services.loop.in_seconds(HEAD_S)
+        deadline = self._services.loop.in_seconds(self._services.deadlines.head)
         while True:
             data = client.kept + (client.peek(_PEEK_BYTES) or b"")
             kind = sniff(data)
@@ -177,9 +177,9 @@ class _Tunnel:
         client = TlsWire(self._services.loop, self._client, context, None)
         try:
             try:
-                await client.handshake(self._services.loop.in_seconds(HEAD_S))
+                await client.handshake(self._services.loop.in_seconds(self._services.deadlines.head))
             except (OSError, TimedOut) as problem:
-                why = problem_of(problem) if isinstance(problem, OSError) else f"no TLS within {HEAD_S:.0f} s"
+                why = problem_of(problem) if isinstance(problem, OSError) else f"no TLS within {self._services.deadlines.head:.0f} s"
                 reason = f"the client does not take this run's certificate for {self._host.text} ({why}); see docs/network.md"
                 record(self._services, self._trace, Refusal(403, "tls-client", reason, self._host.name, self._port))
                 return

@@ -67,6 +67,13 @@ class Vault:
             reason = f"{', '.join(names)} stands in the address of the request; credentials go in headers"
             raise Misplaced(Refusal(403, "stand-in", reason, host, port), names)
 
+    def carried(self, head: RequestHead, phase: Phase) -> tuple[str, ...]:
+        """Names of the credentials whose stand-in a request carries anywhere, for one that is refused as it is."""
+        if self._swapper is None:
+            return ()
+        found = (*self._swapper.misplaced_in(head.target.encode("latin-1")), *self._swapper.swap(head.fields, "", 0, phase).misplaced)
+        return tuple(dict.fromkeys(found))
+
     def _judge_git(self, head: RequestHead, place: Place) -> bool:
         """Whether the body is a push. Raises Refused."""
         full = place.host.with_port(place.port)

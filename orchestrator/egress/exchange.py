@@ -18,7 +18,6 @@ from orchestrator.egress.http1 import (
 from orchestrator.egress.loop import FOREVER, Loop, TimedOut, pause
 from orchestrator.egress.wires import Wire
 
-GONE_S = 5.0  # a client that closed its side, or died (which looks alike), still gets an answer that comes this soon
 _MAX_INTERIM = 100  # answers of 1xx before the real one
 
 
@@ -53,13 +52,15 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """How the answer goes to the client. ``minor``: its version of HTTP; ``last``: it wants no further request.
+    """How the answer goes to the client. ``minor``: its version of HTTP; ``last``: it wants no further request; ``gone_s``: for so long a
+    silent server is waited for when the client has closed its side.
 
     ``scrub``: changes the fields of the answer, ``body_filter`` its body where that is not compressed.
     """
 
     minor: int
     last: bool
+    gone_s: float
     scrub: Callable[[Fields], Fields] | None = None
     body_filter: Filter | None = None
 
@@ -185,7 +186,7 @@ class Exchange:
             raise ClientLost
         waits = not client.gone or not (self._up is None or self._up.done or self._refuses)
         try:
-            await pause(FOREVER if waits else time.monotonic() + GONE_S)
+            await pause(FOREVER if waits else time.monotonic() + self._receiving.gone_s)
         except TimedOut:
             raise ClientLost from None
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.egress.addresses import BadNetwork, parse_network
-from orchestrator.egress.attempts import Services
+from orchestrator.egress.attempts import Deadlines, Services
 from orchestrator.egress.config import EgressConfig
 from orchestrator.egress.connect import connect
 from orchestrator.egress.credentials import Vault
@@ -50,6 +50,7 @@ class Egress:
         lookup: Lookup = system_lookup,
         place: Dialled = as_it_is,
         own: Callable[[], frozenset[Address]] = own_addresses,
+        deadlines: Deadlines = Deadlines(),  # noqa: B008 - frozen
     ) -> None:
         """Raises EgressFailed."""
         self._config = config
@@ -68,6 +69,7 @@ class Egress:
         self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
         self._authorities: Authorities | None = None
         self._listeners: list[_Listener] = []
+        self._deadlines = deadlines
         self._limit = _connection_limit()
         self._thread = threading.Thread(target=self._loop.run, name="egress", daemon=True)
         self._thread.start()
@@ -107,7 +109,7 @@ class Egress:
 
     def _begin(self, phase: Phase, listeners: Mapping[str, socket.socket]) -> None:
         services = Services(
-            self._loop, self._judge, self._dialler, self._usage, self._vault, phase, self._make_authorities, self._failed
+            self._loop, self._judge, self._dialler, self._usage, self._vault, phase, self._make_authorities, self._failed, self._deadlines
         )
         self._usage.begin(phase)
         for name, sock in listeners.items():

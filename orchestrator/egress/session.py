@@ -6,10 +6,10 @@ request tells where it goes.
 
 import time
 
-from orchestrator.egress.attempts import LINGER_BYTES, LINGER_S, Services, Trace, as_refusal, record, tell
+from orchestrator.egress.attempts import LINGER_BYTES, Services, Trace, as_refusal, record, tell
 from orchestrator.egress.bodies import Reader
 from orchestrator.egress.credentials import Pass, without_expectation
-from orchestrator.egress.denials import Refusal
+from orchestrator.egress.denials import Refusal, Refused
 from orchestrator.egress.exchange import ClientLost, Exchange, Outcome, Receiving, Sending, ServerLost
 from orchestrator.egress.flows import SinkLost, SourceLost, tunnel
 from orchestrator.egress.http1 import BadMessage, RequestHead, head_end, parse_request_head, serialise_request
@@ -21,8 +21,6 @@ from orchestrator.egress.rules import Decision
 from orchestrator.egress.upstream import Upstream, is_private, secure
 from orchestrator.egress.wires import Wire
 
-HEAD_S = 30.0  # from a head's first byte to its last
-IDLE_S = 120.0  # between requests
 REUSE_S, REUSE_UNSAFE_S = 30.0, 3.0  # a server that closes an idle connection may do so just when a request is under way
 _REPEATABLE = frozenset(["GET", "HEAD", "OPTIONS"])
 
@@ -55,9 +53,9 @@ class Session:
 
     async def _next_head(self) -> RequestHead | None:
         """None: the client has nothing more to ask. Raises BadMessage."""
-        client = self._client
+        client, deadlines = self._client, self._services.deadlines
         data, client.kept = client.kept, b""
-        deadline = time.monotonic() + (HEAD_S if data else IDLE_S)
+        deadline = time.monotonic() + (deadlines.head if data else deadlines.idle)
         try:
             while True:
                 if data and (end := head_end(data)):
@@ -70,13 +68,13 @@ class Session:
                     await pause(deadline)
                     continue
                 if not data:
-                    deadline = time.monotonic() + HEAD_S
+                    deadline = time.monotonic() + deadlines.head
                 data += piece
         except OSError:
             return None
         except TimedOut:
             if data:
-                raise BadMessage(f"the head did not come within {HEAD_S:.0f} s", 408) from None
+                raise BadMessage(f"the head did not come within {deadlines.head:.0f} s", 408) from None
             return None
 
     async def _serve_one(self, head: RequestHead) -> bool:
@@ -86,10 +84,10 @@ class Session:
             place = self._locate(head)
             if isinstance(place, Answered):
                 await self._client.send_all(place.answer)
-                await self._client.linger(LINGER_S, LINGER_BYTES)
+                await self._client.linger(self._services.deadlines.linger, LINGER_BYTES)
                 return False
             trace.place = place
-            decision = self._services.judge.request(head, place)
+            decision = self._judged(head, place)
             trace.rule = decision.rule
             passed = self._services.vault.admit(head, place, self._services.phase)
             return await self._forward(trace, head, place, decision, passed)
@@ -99,6 +97,15 @@ class Session:
             return False
         except Exception as problem:  # noqa: BLE001 - what cannot be judged is refused, whatever the reason
             return await self._refuse(trace, as_refusal(self._services, problem))
+
+    def _judged(self, head: RequestHead, place: Place) -> Decision:
+        """Raises Refused. A stand-in on its way to a place that is not even allowed is noted, too."""
+        try:
+            return self._services.judge.request(head, place)
+        except Refused:
+            for name in self._services.vault.carried(head, self._services.phase):
+                self._services.usage.credential(name, place.host.name, "refused")
+            raise
 
     async def _refuse(self, trace: Trace, refusal: Refusal) -> bool:
         record(self._services, trace, refusal)
@@ -120,7 +127,9 @@ class Session:
             held, reader = await judged_push(self._client, head, place)
             head = without_expectation(head)
         sending = _sending(head, place, passed, held, reader)
-        receiving = Receiving(head.minor, not head.keep_alive, passed.scrub, passed.body_filter)
+        receiving = Receiving(
+            head.minor, not head.keep_alive, self._services.deadlines.gone, passed.scrub, passed.body_filter
+        )
         for name in passed.used:
             self._services.usage.credential(name, place.host.name, "used")
         while True:
