@@ -4,7 +4,7 @@
 PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest
 
-.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench clean
+.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress clean
 
 help:
 	@printf '%s\n' \
@@ -15,6 +15,7 @@ help:
 	  'make test-slow    the slow ones' \
 	  'make lint types   ruff; mypy --strict' \
 	  'make bench        what a run costs, against a plain clone and a raw engine' \
+	  'make bench-egress what the way out costs, against sandbox-runtime and no proxy' \
 	  'make clean        remove what these made in the tree'
 
 setup:
@@ -49,6 +50,9 @@ check: lint types test
 
 bench: setup-test
 	$(PYTHON) bench/run.py
+
+bench-egress: setup-test
+	$(PYTHON) bench/egress.py
 
 clean:
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
