@@ -26,6 +26,8 @@ from orchestrator.sandbox.argv import Option, PlaceFacts, RootEntry
 _FRAME = struct.Struct(">IBI")
 _MESSAGE, _STDOUT, _STDERR = 0, 1, 2
 _CHUNK = 65536
+
+Place = int | str  # where something listens inside: a port of 127.0.0.1, or a path
 _DESCRIPTORS_AT_MOST = 8  # in all that were sent and not asked for yet; more are closed
 _MAX_MESSAGE = 16 << 20
 _MAX_READY = 1 << 20
@@ -57,13 +59,13 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Prelude:
-    """What happens inside before the command: sockets listen on these ports of 127.0.0.1, and the confinement is probed.
+    """What happens inside before the command: sockets listen at these places, and the confinement is probed.
 
     ``env``: the command's variables, all of them; the prelude itself has none. The command starts with ``Process.go``.
     """
 
     env: tuple[tuple[str, str], ...]
-    listen: tuple[int, ...]
+    listen: tuple[Place, ...]
     canary: Canary
 
     def as_message(self) -> dict[str, object]:
@@ -125,11 +127,11 @@ class Ended:
 class Process:
     """A command that was started. Thread-safe."""
 
-    def __init__(self, client: "LauncherClient", number: int, sink: Sink, ports: tuple[int, ...] | None) -> None:
+    def __init__(self, client: "LauncherClient", number: int, sink: Sink, places: tuple[Place, ...] | None) -> None:
         self._client = client
         self._number = number
         self.sink = sink
-        self.ports = ports  # None: nothing is told before it starts
+        self.places = places  # None: nothing is told before it starts
         self._ready: Ready | None = None
         self.pid: int | None = None
         self._ended: Ended | None = None
@@ -164,7 +166,7 @@ class Process:
     @property
     def awaited(self) -> bool:
         """Whether its prelude has yet to tell."""
-        return self.ports is not None and not self._told.is_set()
+        return self.places is not None and not self._told.is_set()
 
     def go(self) -> None:
         """Let the prelude become the command."""
@@ -281,8 +283,8 @@ class LauncherClient:
         event: dict[str, Any] = json.loads(payload)
         if event["ev"] == "started":
             process.mark_started(int(event["pid"]))
-        elif event["ev"] == "ready" and process.ports is not None and process.awaited and len(payload) <= _MAX_READY:
-            process.mark_ready(self._ready(event, process.ports))
+        elif event["ev"] == "ready" and process.places is not None and process.awaited and len(payload) <= _MAX_READY:
+            process.mark_ready(self._ready(event, process.places))
         elif event["ev"] == "exit":
             process.end(Ended(int(event["code"]), lost=False, failure=None))
             self._processes.pop(number, None)
@@ -290,11 +292,11 @@ class LauncherClient:
             process.end(Ended(None, lost=False, failure=str(event["message"])))
             self._processes.pop(number, None)
 
-    def _ready(self, event: dict[str, Any], ports: tuple[int, ...]) -> Ready:
+    def _ready(self, event: dict[str, Any], places: tuple[Place, ...]) -> Ready:
         facts, place = event["facts"], event["place"]
-        if not isinstance(facts, dict) or not isinstance(place, dict) or event["sockets"] != len(ports):
+        if not isinstance(facts, dict) or not isinstance(place, dict) or event["sockets"] != len(places):
             raise TypeError("not what a prelude tells")
-        return Ready(facts, place, _listening(self._descriptors, ports))
+        return Ready(facts, place, _listening(self._descriptors, places))
 
 
 class Listener:
@@ -397,21 +399,22 @@ def _facts(plain: dict[str, Any]) -> PlaceFacts:
     )
 
 
-def _listening(descriptors: list[int], ports: tuple[int, ...]) -> tuple[socket.socket, ...]:
-    """Take one descriptor per port: each must be a TCP socket that listens there.
+def _listening(descriptors: list[int], places: tuple[Place, ...]) -> tuple[socket.socket, ...]:
+    """Take one descriptor per place: each must be a TCP socket that listens on that port, or a Unix one at that path.
 
     Raises:
         ValueError: it is something else, or there are too few. OSError: it is no socket.
     """
-    if len(descriptors) < len(ports):
-        raise ValueError(f"{len(descriptors)} descriptors for {len(ports)} ports")
+    if len(descriptors) < len(places):
+        raise ValueError(f"{len(descriptors)} descriptors for {len(places)} places")
     with contextlib.ExitStack() as undo:
         found = []
-        for port in ports:
+        for place in places:
             sock = undo.enter_context(contextlib.closing(_adopt(descriptors.pop(0))))
             kind = (sock.family, sock.type, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-            if kind != (socket.AF_INET, socket.SOCK_STREAM, 1) or sock.getsockname() != ("127.0.0.1", port):
-                raise ValueError(f"no socket that listens on port {port}")
+            family, name = (socket.AF_UNIX, place) if isinstance(place, str) else (socket.AF_INET, ("127.0.0.1", place))
+            if kind != (family, socket.SOCK_STREAM, 1) or sock.getsockname() != name:
+                raise ValueError(f"no socket that listens at {place}")
             found.append(sock)
         undo.pop_all()
     return tuple(found)

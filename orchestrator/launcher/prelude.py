@@ -43,7 +43,7 @@ NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 
 def main(config: "dict[str, Any]") -> None:
-    """Never returns. ``config``: channel, argv, env, tty, listen (ports), canary (file, port, abstract)."""
+    """Never returns. ``config``: channel, argv, env, tty, listen (ports and paths), canary (file, port, abstract)."""
     for number in range(1, LAST_SIGNAL + 1):
         attempt(_signal.signal, number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -52,7 +52,7 @@ def main(config: "dict[str, Any]") -> None:
     channel = _socket.socket(fileno=config["channel"])
     try:
         found = facts(config)
-        sockets = [listening(port) for port in config["listen"]]
+        sockets = [listening(place) for place in config["listen"]]
     except Exception as problem:  # noqa: BLE001 - whatever it was: told, and the command does not start
         send(channel, {"error": str(problem) or type(problem).__name__}, [])
         posix._exit(125)
@@ -85,15 +85,17 @@ def text(value: object) -> str:
     return encode_basestring_ascii(value) if isinstance(value, str) else str(int(value))  # type: ignore[call-overload]
 
 
-def listening(port: int) -> _socket.socket:
-    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+def listening(place: "int | str") -> _socket.socket:
+    """On a port of the loopback, or at a path."""
+    address: str | tuple[str, int] = place if isinstance(place, str) else ("127.0.0.1", place)
+    sock = _socket.socket(_socket.AF_UNIX if isinstance(address, str) else _socket.AF_INET, _socket.SOCK_STREAM)
     # The previous command's connections may still be dying; two that listen on one port are refused all the same.
     sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     try:
-        sock.bind(("127.0.0.1", port))
+        sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as problem:
-        raise OSError(f"127.0.0.1:{port} inside cannot be had: {problem.strerror}") from problem
+        raise OSError(f"{address if isinstance(address, str) else f'127.0.0.1:{place}'} inside cannot be had: {problem.strerror}") from problem
     return sock
 
 

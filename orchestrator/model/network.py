@@ -11,6 +11,7 @@ PHASES: tuple[Phase, ...] = ("setup", "agent", "check")
 # On the sandbox's own loopback. The numbers are part of what runs inside may rely on (docs/network.md).
 PROXY_PORT = 3128  # absolute-form HTTP and CONNECT
 GATEWAY_PORT = 3129  # reverse proxy: /<service>/... goes to the service's own host
+SSH_SOCKET = "/run/ssh-agent.sock"
 
 
 @dataclass(frozen=True, slots=True)

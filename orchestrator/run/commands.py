@@ -20,7 +20,7 @@ from orchestrator.run.context import Context
 from orchestrator.run.environ import agent_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.masked import masked_now
-from orchestrator.run.network import inputs, ports
+from orchestrator.run.network import inputs, listeners
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
@@ -70,7 +70,7 @@ def start(
             tty=tty,
             rlimits=resource_limits(plan, facts.container),
             processors=_processors(plan),
-            prelude=Prelude(env, ports(network.plan), canary),
+            prelude=Prelude(env, tuple(listeners(network.plan).values()), canary),
         )
         process = environment.launcher.run(request, sink)
         admit(context, phase, process, confinement, facts, canary)

@@ -3,28 +3,29 @@
 The values are in this process for as long as it takes to hand them to the broker; inside there are only stand-ins.
 """
 
+import base64
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from socket import socket
 
 from orchestrator.broker.client import Broker
-from orchestrator.egress.config import EgressConfig, TlsConfig
+from orchestrator.egress.config import EgressConfig, SshConfig, TlsConfig
 from orchestrator.egress.standins import BoundSecret, make_stand_in
-from orchestrator.errors import EnvironmentFailed
-from orchestrator.model.network import GATEWAY_PORT, Gateway, NetworkPlan, Phase, SecretPlan
+from orchestrator.errors import ConfigError, EnvironmentFailed
+from orchestrator.model.network import GATEWAY_PORT, SSH_SOCKET, Gateway, NetworkPlan, Phase, SecretPlan
 from orchestrator.model.plan import Plan
 from orchestrator.run.environ import CA_JKS, CA_PEM
-from orchestrator.run.network import NetworkSession, NoNetwork
+from orchestrator.run.network import NetworkSession, NoNetwork, listeners
 from orchestrator.secrets.authority import issue
 from orchestrator.secrets.gitconfig import GitSecret, git_environment, git_settings
+from orchestrator.secrets.knownhosts import FILES, host_keys
 from orchestrator.secrets.sources import resolve
 from orchestrator.secrets.trust import bundle as trusted
 from orchestrator.secrets.trust import java_trust_store, user_bundle
-
-LISTENERS = ("proxy", "gateway")  # in the order of ``run.network.ports``
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Egress:
         return self.variables[phase]
 
     def listen(self, phase: Phase, sockets: Sequence[socket]) -> None:
-        self.broker.listen(phase, {name: sock.fileno() for name, sock in zip(LISTENERS, sockets, strict=True)})
+        self.broker.listen(phase, {name: sock.fileno() for name, sock in zip(listeners(self.plan), sockets, strict=True)})
 
     def quiet(self) -> None:
         with contextlib.suppress(EnvironmentFailed):  # a broker that is gone has closed them; the run hears of it elsewhere
@@ -63,7 +64,28 @@ def _bound(secret: SecretPlan, value: str, chance: Callable[[int], bytes]) -> Bo
     return BoundSecret(secret.name, make_stand_in(value, chance), value, secret.hosts, secret.phases)
 
 
-def open_network(plan: Plan, run_id: str, secrets: Sequence[BoundSecret], broker: Broker, environ: Mapping[str, str]) -> NetworkSession:
+def find_ssh(plan: Plan, environ: Mapping[str, str]) -> SshConfig | None:
+    """The user's agent and the keys of the one host that it may sign for.
+
+    Raises:
+        ConfigError: there is no agent, or the host is not known; nothing has been started then.
+    """
+    host = plan.network.ssh
+    if host is None:
+        return None
+    agent = environ.get("SSH_AUTH_SOCK", "")
+    if not agent:
+        raise ConfigError("git.ssh needs your ssh agent, and SSH_AUTH_SOCK is not set", remedy="eval $(ssh-agent); ssh-add")
+    files = (Path(place.replace("~", environ.get("HOME") or "/nonexistent", 1)) for place in FILES)
+    keys = host_keys([file.read_text("utf-8", "replace") for file in files if file.is_file()], host)
+    if not keys:
+        raise ConfigError(f"no key of {host} is known on your side, so nobody could tell it from another", remedy=f"ssh {host}")
+    return SshConfig(host, agent, tuple(base64.b64encode(key).decode("ascii") for key in keys))
+
+
+def open_network(
+    plan: Plan, run_id: str, secrets: Sequence[BoundSecret], ssh: SshConfig | None, broker: Broker, environ: Mapping[str, str]
+) -> NetworkSession:
     """Tell the broker what may leave.
 
     Raises:
@@ -74,7 +96,7 @@ def open_network(plan: Plan, run_id: str, secrets: Sequence[BoundSecret], broker
         return NoNetwork(network)
     issued = issue(network.inspect, run_id, datetime.now(UTC)) if network.inspect else None
     tls = TlsConfig(issued.leaves) if issued else None
-    broker.egress(EgressConfig(run_id, network, tuple(secrets), tls, user_bundle(environ), None))
+    broker.egress(EgressConfig(run_id, network, tuple(secrets), tls, user_bundle(environ), ssh))
     bundle = trusted(environ, issued.authority if issued else "")
     files = ((CA_PEM, bundle), (CA_JKS, java_trust_store(bundle)))
     return Egress(network, broker, files, {phase: _variables(network, secrets, phase) for phase in ("setup", "agent", "check")})
@@ -84,6 +106,7 @@ def _variables(network: NetworkPlan, secrets: Sequence[BoundSecret], phase: Phas
     """Stand-ins, and the addresses under which programs find the gateways that these go through."""
     mine = [secret for secret in secrets if phase in secret.phases]
     variables = {secret.name: secret.stand_in for secret in mine}
+    variables |= {"SSH_AUTH_SOCK": SSH_SOCKET} if network.ssh is not None else {}
     for gateway in network.gateways:
         if any(_leads_to(gateway, secret) for secret in mine):
             variables |= {name: f"http://127.0.0.1:{GATEWAY_PORT}/{gateway.name}{path}" for name, path in gateway.variables}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.backends.protocol import Environment
 from orchestrator.broker.client import Broker
+from orchestrator.egress.config import SshConfig
 from orchestrator.egress.standins import BoundSecret
 from orchestrator.egress.summary import network_use
 from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed, Interrupted
@@ -27,7 +28,7 @@ from orchestrator.run.bounded_log import join_parts
 from orchestrator.run.bring_out import bring_out, environment_request, push
 from orchestrator.run.commands import run_agent, run_shell
 from orchestrator.run.context import Context
-from orchestrator.run.egress import fetch_secrets, open_network
+from orchestrator.run.egress import fetch_secrets, find_ssh, open_network
 from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
 from orchestrator.run.interrupts import Interrupts
@@ -71,7 +72,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         AienvError: a credential cannot be had, or the run's folder could not be made; nothing else was.
     """
     folder = folders.run_folder(paths, run_id)
-    secrets = fetch_secrets(prepared.plan, environ)
+    secrets, ssh = fetch_secrets(prepared.plan, environ), find_ssh(prepared.plan, environ)
     interrupts = Interrupts()
     with interrupts.installed(), ExitStack() as undo:
         lock = folders.create(folder)
@@ -92,7 +93,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         broker.event(
             "run.start", {"plan": prepared.plan_digest, "backend": dict(prepared.facts.details), "version": prepared.facts.version}
         )
-        attempt(context, result, lambda: _prepare(context, prepared, broker, secrets, environ, interrupts))
+        attempt(context, result, lambda: _prepare(context, prepared, broker, (secrets, ssh), environ, interrupts))
         if result.failure is None:
             result.started_agent = True
             attempt(context, result, lambda: _set_up(context, interrupts))
@@ -162,7 +163,7 @@ def _prepare(
     context: Context,
     prepared: Prepared,
     broker: Broker,
-    secrets: Sequence[BoundSecret],
+    credentials: tuple[Sequence[BoundSecret], SshConfig | None],
     environ: Mapping[str, str],
     interrupts: Interrupts,
 ) -> None:
@@ -170,7 +171,7 @@ def _prepare(
     with interrupts.abortable():
         _make_folders(context)
         broker.ready()
-        context.network = open_network(context.plan, context.folder.id, secrets, broker, environ)
+        context.network = open_network(context.plan, context.folder.id, *credentials, broker, environ)
         prepare_workspace(context, prepared.mirror, prepared.changes)
         _open_environment(context)
 

@@ -1,12 +1,13 @@
 """What a command inside has of the network: a session per run, which the commands ask; the rest of ``run`` knows no more of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from typing import Protocol
 
-from orchestrator.model.network import CLOSED, GATEWAY_PORT, PROXY_PORT, NetworkPlan, Phase
+from orchestrator.launcher.client import Place
+from orchestrator.model.network import CLOSED, GATEWAY_PORT, PROXY_PORT, SSH_SOCKET, NetworkPlan, Phase
 from orchestrator.run.environ import CONNECT_PROGRAM, needs_connect
 
 _CONNECT = Path(__file__).resolve().parent.parent / "launcher" / "connect.py"
@@ -27,7 +28,7 @@ class NetworkSession(Protocol):
         ...
 
     def listen(self, phase: Phase, sockets: Sequence[socket]) -> None:
-        """Serve these: the proxy first, then the gateway (``ports``). The caller closes its own copies afterwards.
+        """Serve these: the proxy first, then the gateway (``listeners``). The caller closes its own copies afterwards.
 
         Raises:
             AienvError: nobody will serve them; the command must not start.
@@ -58,9 +59,11 @@ class NoNetwork:
         return
 
 
-def ports(plan: NetworkPlan) -> tuple[int, ...]:
-    """Where something listens inside, in the order of ``NetworkSession.listen``."""
-    return () if plan.mode == "none" else (PROXY_PORT, GATEWAY_PORT)
+def listeners(plan: NetworkPlan) -> Mapping[str, Place]:
+    """What listens inside, and where, in the order of ``NetworkSession.listen``."""
+    if plan.mode == "none":
+        return {}
+    return {"proxy": PROXY_PORT, "gateway": GATEWAY_PORT, **({"ssh": SSH_SOCKET} if plan.ssh is not None else {})}
 
 
 def inputs(network: NetworkSession) -> tuple[tuple[str, bytes], ...]:

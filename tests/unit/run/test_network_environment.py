@@ -7,7 +7,7 @@ import pytest
 from orchestrator.model.network import CLOSED, NetRule, NetworkPlan
 from orchestrator.model.plan import ImagePlan
 from orchestrator.run.environ import CA_JKS, CA_PEM, CONNECT_PROGRAM, agent_environment, proxy_environment
-from orchestrator.run.network import NoNetwork, inputs, ports
+from orchestrator.run.network import NoNetwork, inputs, listeners
 from tests.unit.run.test_run_pieces import PLAN
 
 ALLOW = replace(CLOSED, mode="allowlist")
@@ -23,7 +23,7 @@ def test_without_a_way_out_nothing_says_so() -> None:
     """Mode none: a program that sees a proxy would wait for it."""
     assert proxy_environment(CLOSED) == {}
     assert {name for name in agent(CLOSED) if "PROXY" in name.upper() or "CERT" in name or "JAVA" in name} == set()
-    assert (ports(CLOSED), inputs(NoNetwork())) == ((), ())
+    assert (listeners(CLOSED), inputs(NoNetwork())) == ({}, ())
 
 
 @pytest.mark.parametrize("mode", ["allowlist", "learn", "open"])
@@ -37,7 +37,9 @@ def test_without_a_way_out_nothing_says_so() -> None:
 def test_every_mode_with_a_way_out_has_the_same(mode: str, name: str) -> None:
     """The list may be empty: then the proxy says so, at once."""
     assert proxy_environment(replace(CLOSED, mode=mode))[name] == PROXY  # type: ignore[arg-type]
-    assert ports(replace(CLOSED, mode=mode)) == (3128, 3129)  # type: ignore[arg-type]
+    found = replace(CLOSED, mode=mode)  # type: ignore[arg-type]
+    assert listeners(found) == {"proxy": 3128, "gateway": 3129}
+    assert listeners(replace(found, ssh="git.example.org"))["ssh"] == "/run/ssh-agent.sock"
 
 
 @pytest.mark.parametrize(
