@@ -31,8 +31,7 @@ def canaries(folder: Path) -> Iterator[Canary]:
     with ExitStack() as undo:
         file = folder / "canary"
         undo.callback(file.unlink, missing_ok=True)
-        file.write_bytes(b"canary\n")
-        file.chmod(0o444)
+        file.touch(mode=0o444)  # empty: there is room for it on a full disk too
         abstract = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         name = f"aienv-canary-{secrets.token_hex(8)}"
         abstract.bind("\0" + name)

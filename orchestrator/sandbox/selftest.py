@@ -127,11 +127,6 @@ def _processes(facts: Facts, expected: Expected) -> str | None:
     return f"other processes can be seen: {others[:5]}" if others or 1 not in facts["processes"] else None
 
 
-def _descriptors(facts: Facts, expected: Expected) -> str | None:
-    found = _list(facts["descriptors"])
-    return f"descriptors of ours came along: {found}" if found else None
-
-
 def _canary_file(facts: Facts, expected: Expected) -> str | None:
     # An image may have a closed folder of the same name; on the host there is none at all.
     unseen = (*NOT_THERE, *((errno.EACCES,) if expected.container else ()))
@@ -175,7 +170,7 @@ def _host_loopback(facts: Facts, expected: Expected) -> str | None:
     if expected.canary_port and _errno(facts["canary_port"]) not in NOBODY_LISTENS:
         return "a port of the host's loopback can be reached"
     # A container's network has seen the commands before: what is left of their connections may still be on its way out.
-    kinds = ("UDP", "UDP6", "RAW", "RAW6") if expected.container else ("TCP", "TCP6", "UDP", "UDP6", "RAW", "RAW6")
+    kinds = ("UDP", "UDP6") if expected.container else ("TCP", "TCP6", "UDP", "UDP6")
     others = [kind for kind in kinds if int(facts["in_use"].get(kind, 0)) > 0]
     return f"somebody else has sockets in its network: {', '.join(others)}" if others or "TCP" not in facts["in_use"] else None
 
@@ -219,7 +214,6 @@ ROWS: tuple[Row, ...] = (
     Row("name resolution", _names, _NETWORK),
     Row("namespaces", _namespaces, _DOCTOR),
     Row("processes", _processes, _DOCTOR),
-    Row("descriptors", _descriptors, _DOCTOR),
     Row("files outside", _canary_file, _FOLDERS),
     Row("files outside", _run_folder, _FOLDERS),
     Row("read-only root", _read_only, _DOCTOR),

@@ -189,7 +189,7 @@ def local(network: NetworkSession | None = None) -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def docker(engine: Engine, network: NetworkSession | None = None) -> Iterator[Place]:
-    """In a container of an image that has a shell and no libc."""
-    with _run_folder() as paths, opened(backend_for(engine), paths, 1000, 1000, engines.image(engine, "busybox"), network) as place:
+def docker(engine: Engine, network: NetworkSession | None = None, kind: str = "busybox") -> Iterator[Place]:
+    """In a container; of an image that has a shell and no libc, where nothing else is asked for."""
+    with _run_folder() as paths, opened(backend_for(engine), paths, 1000, 1000, engines.image(engine, kind), network) as place:
         yield place

@@ -100,6 +100,19 @@ def writable_programs(options: tuple[Option, ...]) -> tuple[Option, ...]:
     return (*options[:index], "--bind", *options[index + 1 :])
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("kind", ["debian", "busybox", "musl"])
+def test_any_image_will_do(any_engine: Engine, kind: str) -> None:
+    """With glibc, with musl, with no libc: the same facts, on both engines; what cannot be executed has the shell's codes."""
+    with docker(any_engine, kind=kind) as place:
+        ended, sink = place.run("/bin/sh", "-c", "echo here")
+        assert (ended.code, sink.out, sink.err) == (0, b"here\n", b"")
+        assert place.events.selftests()[-1]["facts"]["writable"] == []
+        for argv, code in ((("no-such-program",), 127), (("/etc/passwd",), 126), (("/",), 126)):
+            ended, sink = place.run(*argv)
+            assert (ended.code, sink.err.startswith(f"bwrap: execvp {argv[0]}: ".encode())) == (code, True)
+
+
 MISSING = [
     pytest.param(no_filter, "system call filter", id="filter"),
     pytest.param(replaced(("--cap-drop", "ALL"), ("--cap-add", "ALL")), "capabilities", id="capabilities"),
