@@ -95,7 +95,8 @@ def listening(place: "int | str") -> _socket.socket:
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as problem:
-        raise OSError(f"{address if isinstance(address, str) else f'127.0.0.1:{place}'} inside cannot be had: {problem.strerror}") from problem
+        where = address if isinstance(address, str) else f"127.0.0.1:{place}"
+        raise OSError(f"{where} inside cannot be had: {problem.strerror}") from problem
     return sock
 
 
