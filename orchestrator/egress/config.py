@@ -23,11 +23,11 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class SshConfig:
-    """``host``: for which the agent signs; ``agent_socket``: the user's agent; ``host_keys``: the host's, as ssh writes keys, in base64."""
+    """``host``: for which the agent signs; ``agent_socket``: the user's agent; ``listener``: under which name the socket arrives."""
 
     host: str
     agent_socket: str
-    host_keys: tuple[str, ...]
+    listener: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """The egress of one run: listeners of the environment's own, and one thread that serves what comes through them."""
 
-import base64
 import contextlib
 import resource
 import socket
@@ -27,7 +26,6 @@ from orchestrator.egress.wires import Wire
 from orchestrator.model.network import NetworkUse, Phase
 
 if TYPE_CHECKING:
-    from orchestrator.egress.sshagent import SshAgent
     from orchestrator.egress.tls import Authorities
 
 MAX_CONNECTIONS = 512  # at once; more wait in the backlog
@@ -71,7 +69,6 @@ class Egress:
         self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
         self._authorities: Authorities | None = None
         self._listeners: list[_Listener] = []
-        self._ssh: SshAgent | None = None
         self._deadlines = deadlines
         self._limit = _connection_limit()
         self._thread = threading.Thread(target=self._loop.run, name="egress", daemon=True)
@@ -83,20 +80,14 @@ class Egress:
         Raises:
             EgressFailed: a listener is of no known kind.
         """
-        unknown = set(listeners) - {*self._locators, *(("ssh",) if self._config.ssh else ())}
+        unknown = set(listeners) - set(self._locators)
         if unknown:
             raise EgressFailed(f"unknown listeners {sorted(unknown)}")
         self.quiet()
-        ours = {name: sock for name, sock in listeners.items() if name != "ssh"}
-        self._ask(lambda: self._begin(phase, ours))
-        if "ssh" in listeners:
-            self._ssh = self._sign(listeners["ssh"])
+        self._ask(lambda: self._begin(phase, listeners))
 
     def quiet(self) -> None:
         """Close all listeners and connections; their events are written."""
-        agent, self._ssh = self._ssh, None
-        if agent is not None:
-            agent.close()
         self._ask(self._end)
 
     def use(self) -> NetworkUse:
@@ -107,14 +98,6 @@ class Egress:
             self.quiet()
         self._loop.submit(self._loop.stop)
         self._thread.join(ANSWER_S)
-
-    def _sign(self, listener: socket.socket) -> "SshAgent":
-        from orchestrator.egress.sshagent import SshAgent
-
-        ssh = self._config.ssh
-        assert ssh is not None
-        keys = [base64.b64decode(key) for key in ssh.host_keys]
-        return SshAgent(listener, ssh.host, keys, ssh.agent_socket, self._write)
 
     def _ask(self, call: Callable[[], None]) -> None:
         try:

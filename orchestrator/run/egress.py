@@ -80,7 +80,8 @@ def find_ssh(plan: Plan, environ: Mapping[str, str]) -> SshConfig | None:
     keys = host_keys([file.read_text("utf-8", "replace") for file in files if file.is_file()], host)
     if not keys:
         raise ConfigError(f"no key of {host} is known on your side, so nobody could tell it from another", remedy=f"ssh {host}")
-    return SshConfig(host, agent, tuple(base64.b64encode(key).decode("ascii") for key in keys))
+    texts = tuple(base64.b64encode(key).decode("ascii") for key in keys)
+    return SshConfig(host=host, host_keys=texts, agent_socket=agent, listener="ssh")
 
 
 def open_network(
