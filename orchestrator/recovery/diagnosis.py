@@ -305,7 +305,8 @@ def _kernel(facts: Facts) -> Finding:
     if not missing:
         return ok(detail)
     cause = "; ".join(f"{words}: {_name(found.get(name, errno.ENOSYS))} (Linux {since})" for name, words, since in missing)
-    return Finding("failed" if found.get("memfd", errno.ENOSYS) else "warning", detail, cause, "a newer kernel, or a container that allows these calls")
+    status: Status = "failed" if found.get("memfd", errno.ENOSYS) else "warning"
+    return Finding(status, detail, cause, "a newer kernel, or a container that allows these calls")
 
 
 def _overlay(facts: Facts) -> Finding:
