@@ -57,6 +57,7 @@ class Result:
     outcome: Outcome | None = None
     harvest: Harvest | None = None
     delivery: Delivery | None = None
+    setup: tuple[CheckResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     failure: AienvError | None = None
     workspace_kept: bool = False
@@ -95,7 +96,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         attempt(context, result, lambda: _prepare(context, prepared, broker, secrets, environ, interrupts))
         if result.failure is None:
             result.started_agent = True
-            attempt(context, result, lambda: _set_up(context, interrupts))
+            attempt(context, result, lambda: _set_up(context, result, interrupts))
             if result.failure is None:
                 attempt(context, result, lambda: _work(context, result, interrupts, streams))
             attempt(context, result, lambda: _bring_out(context, result))
@@ -193,14 +194,15 @@ def _open_environment(context: Context) -> None:
         learned |= {"native_id": native}
 
 
-def _set_up(context: Context, interrupts: Interrupts) -> None:
+def _set_up(context: Context, result: Result, interrupts: Interrupts) -> None:
     """The task's own preparations, one after the other; the first that fails ends the run."""
     if not context.plan.setup:
         return
-    with context.step(Step.SETUP, ""):
+    with context.step(Step.SETUP, "") as learned:
         for number, command in enumerate(context.plan.setup, start=1):
             context.progress.say(f"setting up: {command}")
             done = run_shell(context, _environment(context), "setup", number, command, interrupts)
+            result.setup = (*result.setup, done)
             if interrupts.count:
                 raise Interrupted("interrupted during the setup")
             if done.exit_code != 0:
@@ -210,6 +212,7 @@ def _set_up(context: Context, interrupts: Interrupts) -> None:
                     remedy=f"its whole output is in {log}",
                     code="setup",
                 )
+        learned |= {"results": _codes(result.setup)}
 
 
 def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:
@@ -270,9 +273,13 @@ def _check(context: Context, result: Result, interrupts: Interrupts) -> None:
             context.progress.say(f"checking: {command}")
             results.append(run_shell(context, _environment(context), "check", number, command, interrupts))
             result.checks = tuple(results)
-        learned |= {"results": [[check.command, check.exit_code] for check in results]}
+        learned |= {"results": _codes(results)}
     if interrupts.count:
         raise Interrupted("interrupted while the checks ran")
+
+
+def _codes(results: Sequence[CheckResult]) -> list[list[object]]:
+    return [[one.command, one.exit_code] for one in results]
 
 
 def _push(context: Context, result: Result) -> None:
@@ -312,6 +319,7 @@ def _record(context: Context, result: Result, status: Status, audit: AuditFacts,
         outcome=result.outcome,
         harvest=result.harvest,
         delivery=result.delivery,
+        setup=result.setup,
         checks=result.checks,
         audit=audit,
         timings=context.progress.total(),
