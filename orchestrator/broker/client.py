@@ -79,6 +79,10 @@ class Broker:
 
     # --- the network
 
+    def prepare_egress(self) -> None:
+        """Say early that ``egress`` will come: the broker loads what it needs meanwhile."""
+        self._send({"prepare": 1})
+
     def egress(self, config: EgressConfig) -> None:
         """Make the way out ready; ``listen`` opens it.
 

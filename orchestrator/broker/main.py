@@ -6,6 +6,7 @@ Lines of JSON come in over FD; those that say so are answered, in their order:
 
     {"event": KIND, "facts": {...}}            written to the log
     {"sync": N}                                {"events", "head"}: everything before is on disk
+    {"prepare": 1}                             egress will be asked for: load it while the main process does other things
     {"egress": CONFIG}                         {"egress": "ready"}: see orchestrator/egress/config.py
     {"phase": NAME, "listen": [NAME...]}       {"phase": NAME}; as many listening sockets come with the line
     {"phase": null}                            {"phase": null}: listeners and connections are closed
@@ -52,6 +53,9 @@ class Service:
             if "event" in message:
                 self._log.write(message["event"], message["facts"])
                 continue
+            if "prepare" in message:
+                self._prepare()
+                continue
             if "end" in message:
                 self.quiet()
             answer = self._answer(message)
@@ -75,6 +79,11 @@ class Service:
             return {"network": to_plain(NO_USE if self._egress is None else self._egress.use())}
         self._log.sync()
         return {"events": self._log.head.events, "head": self._log.head.hash}
+
+    def _prepare(self) -> None:
+        import orchestrator.egress.server
+
+        assert orchestrator.egress.server
 
     def _begin(self, config: object) -> dict[str, object]:
         from orchestrator.egress.config import parse

@@ -18,7 +18,7 @@ from orchestrator.model.network import Phase
 if TYPE_CHECKING:
     from orchestrator.egress.tls import Authorities
 
-LINGER_BYTES = 1 << 20
+LINGER_BYTES = 64 << 20  # many clients send all of a body before they read why nobody wanted it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Deadlines:
 
     head: float = 30.0
     idle: float = 120.0
-    linger: float = 2.0
+    linger: float = 5.0
     gone: float = 5.0
 
 

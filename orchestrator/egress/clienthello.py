@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 MAX_HELLO_BYTES = 32768  # on the wire, with record headers; with post-quantum keys real ones have two thousand
 _MAX_RECORD = 16384
+_MAX_RECORDS = 256  # real ones have one; each costs those who look at them
 _SERVER_NAME, _ALPN = 0, 16
 _HIDDEN_NAMES = frozenset([*range(0xFE08, 0xFE0E), 0xFFCE])
 
@@ -49,7 +50,9 @@ def parse(data: bytes) -> NeedMore | NotTls | Hello:
 def _message(data: bytes) -> bytes | None:
     """The handshake message, out of one or several records; None when it is not all there."""
     message, position = b"", 0
-    while position < MAX_HELLO_BYTES:
+    for _ in range(_MAX_RECORDS):
+        if position >= MAX_HELLO_BYTES:
+            break
         header = data[position : position + 5]
         if header[:1] not in (b"", b"\x16") or header[1:2] not in (b"", b"\x03"):
             raise _Malformed("the first bytes are no TLS handshake")

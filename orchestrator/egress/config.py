@@ -23,9 +23,13 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class SshConfig:
-    """``host``: for which the agent signs; ``agent_socket``: the user's agent; ``listener``: under which name the socket arrives."""
+    """``host``: for which the agent signs; ``host_keys``: by which the user knows it, as ssh's blobs in base64.
+
+    ``agent_socket``: the user's agent; ``listener``: under which name the socket arrives.
+    """
 
     host: str
+    host_keys: tuple[str, ...]
     agent_socket: str
     listener: str
 

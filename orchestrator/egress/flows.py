@@ -15,6 +15,7 @@ from orchestrator.egress.loop import FOREVER, Loop, pause
 from orchestrator.egress.wires import PIECE_BYTES, Wire
 
 TURN_BYTES = 1 << 20  # what one flow may move before the others have their turn
+RECODED_TURN_BYTES = 1 << 18  # each of a body's chunks is looked at, and there may be one for each byte
 SPLICE_AFTER_BYTES = 128 * 1024  # most bodies are smaller, and a pipe costs two descriptors
 PIPE_BYTES = 512 * 1024
 _MAX_PIPES = 64  # the kernel gives an ordinary user 64 MiB of pipes before it makes them small
@@ -199,7 +200,7 @@ class Recoded:
 
     def step(self) -> bool:
         moved = 0
-        while moved < TURN_BYTES:
+        while moved < RECODED_TURN_BYTES:
             if self._out:
                 try:
                     count = self.sink.send(self._out)
@@ -222,7 +223,7 @@ class Recoded:
                 if data is None:
                     return False
                 self._out = memoryview(self._take(data))
-                moved += 1
+                moved += len(data)
         return True
 
     def release(self) -> None:

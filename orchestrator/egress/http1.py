@@ -22,6 +22,7 @@ _REQUEST_LINE = re.compile(r"([A-Z][A-Z0-9-]{0,31}) ([\x21-\x7e]+) HTTP/1\.([01]
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 _FIELD_LINES = re.compile(rf"(?:{_TOKEN}+:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n")  # possessive: a failure costs no second look
 _FIELD = re.compile(rf"({_TOKEN}):([^\r\n]*)\r\n")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 _FIRST_LINE = re.compile(rb"[A-Z][A-Z0-9-]{0,31} [\x21-\x7e]+ HTTP/1\.[01]\r?\n")
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?")
 _ORIGIN = re.compile(r"(/[^?#]*)(\?[^#]*)?")
@@ -112,34 +113,33 @@ class Target:
 # --- Where a head ends -----------------------------------------------------------------------------------------------------
 
 
-def head_end(data: bytes) -> int:
+def head_end(data: bytes, seen: int = 0) -> int:
     """The length of the head at the beginning of ``data``, with its empty line; 0 when more has to come.
+
+    ``seen``: so many bytes were looked at before, when there were no more.
 
     Raises:
         BadMessage: what there is can never become a head.
     """
-    end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+    end = data.find(b"\r\n\r\n", max(seen - 3, 0), MAX_HEAD_BYTES)
     if end >= 0:
         return end + 4
     if len(data) >= MAX_HEAD_BYTES:
         raise BadMessage(f"the head is longer than {MAX_HEAD_BYTES} bytes", 431)
-    _refuse_early(data)
+    _refuse_early(data, max(seen - 1, 0))
     return 0
 
 
-def _refuse_early(data: bytes) -> None:
+def _refuse_early(data: bytes, start: int) -> None:
     """What is wrong already is answered at once: a client that waits for an answer to it sends nothing more."""
     if data[:1] == b"\x16":
         raise BadMessage("TLS where plain HTTP is spoken")
-    if b"\0" in data:
+    if data.find(b"\0", start) >= 0:
         raise BadMessage("a NUL byte in the head")
-    position = data.find(b"\n")
-    while position >= 0:
-        if data[position - 1 : position] != b"\r":
-            raise BadMessage("a line that ends without a carriage return")
-        position = data.find(b"\n", position + 1)
-    line, ended, _ = data.partition(b"\r\n")
-    if ended and b" HTTP/1." not in line and not line.startswith(b"HTTP/1."):
+    if _BARE_LF.search(data, start):
+        raise BadMessage("a line that ends without a carriage return")
+    line = data.find(b"\r\n")
+    if line >= 0 and data.find(b" HTTP/1.", 0, line) < 0 and not data.startswith(b"HTTP/1."):
         raise BadMessage("the first line is not of HTTP/1.0 or HTTP/1.1", 505)
 
 

@@ -171,7 +171,7 @@ class Loop:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
         while self._calls:
-            self._calls.popleft()()
+            self._call(self._calls.popleft())
         for _ in range(len(self._ready)):
             task = self._ready.popleft()
             task.scheduled = False
@@ -179,6 +179,12 @@ class Loop:
                 self._resume(task, None)
         if time.monotonic() >= self._look_at:
             self._look_for_late()
+
+    def _call(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as problem:  # noqa: BLE001 - the outermost place: what it is must not stop the others
+            self._failed(problem)
 
     def _resume(self, task: Task, problem: BaseException | None) -> None:
         self.current = task

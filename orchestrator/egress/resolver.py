@@ -87,7 +87,10 @@ class Resolver:
     def _own_addresses(self) -> frozenset[Address]:
         now = time.monotonic()
         if now >= self._own_until:
-            self._own_now = self._own()
+            try:
+                self._own_now = self._own()
+            except OSError:
+                raise Unresolved("this machine's own addresses cannot be told from others now") from None
             self._own_until = now + REMEMBERED_S
         return self._own_now
 

@@ -1,5 +1,7 @@
 """The egress of one run: listeners of the environment's own, and one thread that serves what comes through them."""
 
+import base64
+import binascii
 import contextlib
 import resource
 import socket
@@ -26,6 +28,7 @@ from orchestrator.egress.wires import Wire
 from orchestrator.model.network import NetworkUse, Phase
 
 if TYPE_CHECKING:
+    from orchestrator.egress.sshagent import SshAgent
     from orchestrator.egress.tls import Authorities
 
 MAX_CONNECTIONS = 512  # at once; more wait in the backlog
@@ -33,6 +36,7 @@ DESCRIPTORS_EACH = 2
 DESCRIPTORS_BESIDES = 256  # pipes, look-ups, the log
 NO_DESCRIPTORS_S = 0.2
 ANSWER_S = 5.0
+MAX_FAULTS = 100  # of ours that are told of
 
 
 class EgressFailed(Exception):
@@ -55,13 +59,14 @@ class Egress:
         """Raises EgressFailed."""
         self._config = config
         self._write = write
-        self._loop = Loop(self._failed)
         plan = config.network
         try:
             private = tuple(parse_network(text) for text in plan.private)
             own()
         except (BadNetwork, OSError) as problem:
             raise EgressFailed(str(problem)) from None
+        self._host_keys = _host_keys(config)
+        self._loop = Loop(self._failed)
         self._judge = Judge(plan)
         self._usage = Usage(write)
         self._dialler = Dialler(self._loop, Resolver(self._loop, private, own, lookup), place)
@@ -69,7 +74,9 @@ class Egress:
         self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
         self._authorities: Authorities | None = None
         self._listeners: list[_Listener] = []
+        self._ssh_agent: SshAgent | None = None
         self._deadlines = deadlines
+        self._faults = 0
         self._limit = _connection_limit()
         self._thread = threading.Thread(target=self._loop.run, name="egress", daemon=True)
         self._thread.start()
@@ -80,14 +87,22 @@ class Egress:
         Raises:
             EgressFailed: a listener is of no known kind.
         """
-        unknown = set(listeners) - set(self._locators)
+        ssh = self._config.ssh
+        unknown = set(listeners) - set(self._locators) - ({ssh.listener} if ssh else set())
         if unknown:
             raise EgressFailed(f"unknown listeners {sorted(unknown)}")
         self.quiet()
-        self._ask(lambda: self._begin(phase, listeners))
+        self._ask(lambda: self._begin(phase, {name: sock for name, sock in listeners.items() if name in self._locators}))
+        if ssh is not None and ssh.listener in listeners:
+            from orchestrator.egress.sshagent import SshAgent
+
+            self._ssh_agent = SshAgent(listeners[ssh.listener], ssh.host, self._host_keys, ssh.agent_socket, self._write)
 
     def quiet(self) -> None:
         """Close all listeners and connections; their events are written."""
+        agent, self._ssh_agent = self._ssh_agent, None
+        if agent is not None:
+            agent.close()
         self._ask(self._end)
 
     def use(self) -> NetworkUse:
@@ -131,10 +146,20 @@ class Egress:
 
     def _failed(self, problem: BaseException) -> None:
         """A fault of ours, by its kind and place alone: its text may hold what came over the wire."""
+        self._faults += 1
+        if self._faults > MAX_FAULTS:
+            return
         last = traceback.extract_tb(problem.__traceback__)[-1:]
         place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
         with contextlib.suppress(OSError):
             self._write("egress.error", {"kind_of_error": type(problem).__name__, "place": place})
+
+
+def _host_keys(config: EgressConfig) -> tuple[bytes, ...]:
+    try:
+        return () if config.ssh is None else tuple(base64.b64decode(key, validate=True) for key in config.ssh.host_keys)
+    except binascii.Error:
+        raise EgressFailed("a key of the ssh host is not base64") from None
 
 
 class _Listener:

@@ -54,13 +54,14 @@ class Session:
     async def _next_head(self) -> RequestHead | None:
         """None: the client has nothing more to ask. Raises BadMessage."""
         client, deadlines = self._client, self._services.deadlines
-        data, client.kept = client.kept, b""
+        data, client.kept, seen = client.kept, b"", 0
         deadline = time.monotonic() + (deadlines.head if data else deadlines.idle)
         try:
             while True:
-                if data and (end := head_end(data)):
+                if len(data) > seen and (end := head_end(data, seen)):
                     client.kept = data[end:]
                     return parse_request_head(data[:end])
+                seen = len(data)
                 piece = client.recv() if client.readable else None
                 if piece == b"":
                     return None

@@ -87,6 +87,10 @@ class TlsWire(Wire):
         super().abort()
 
 
+class Unusable(Exception):
+    """A certificate, key or bundle of ours cannot be read: a fault of ours, not of a connection."""
+
+
 class Authorities:
     """The contexts of one run, made when they are first needed. ``upstream_ca``: a file of certificates; None: the system's."""
 
@@ -97,14 +101,21 @@ class Authorities:
         self._client: ssl.SSLContext | None = None
 
     def towards_servers(self) -> ssl.SSLContext:
-        """Verifies certificates and names, as the user's own programs would."""
+        """Verifies certificates and names, as the user's own programs would. Raises Unusable."""
         if self._client is None:
-            self._client = ssl.create_default_context(cafile=self._upstream_ca)
+            try:
+                self._client = ssl.create_default_context(cafile=self._upstream_ca)
+            except OSError as problem:
+                raise Unusable(str(problem)) from None
             self._client.set_alpn_protocols(["http/1.1"])
         return self._client
 
     def in_place_of(self, host: Host) -> ssl.SSLContext | None:
-        """What plays ``host`` towards the environment; None where the run's authority has made no certificate for it."""
+        """What plays ``host`` towards the environment; None where the run's authority has made no certificate for it.
+
+        Raises:
+            Unusable: it has, and that cannot be read.
+        """
         leaf = next((leaf for leaf in self._leaves if any(host_matches(pattern, host) for pattern in leaf.hosts)), None)
         if leaf is None:
             return None
@@ -131,6 +142,8 @@ def _server_context(leaf: Leaf) -> ssl.SSLContext:
     try:
         os.write(file, leaf.key.encode() + b"\n" + leaf.cert.encode())
         context.load_cert_chain(f"/proc/self/fd/{file}")
+    except OSError as problem:
+        raise Unusable(str(problem)) from None
     finally:
         os.close(file)
     return context

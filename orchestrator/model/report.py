@@ -43,6 +43,7 @@ class RunRecord:
     outcome: Outcome | None
     harvest: Harvest | None
     delivery: Delivery | None
+    setup: tuple[CheckResult, ...]
     checks: tuple[CheckResult, ...]
     audit: AuditFacts
     timings: Mapping[str, float]

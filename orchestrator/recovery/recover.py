@@ -116,7 +116,8 @@ def _recover(
         _finish_teardown(context, report, lock)
         return None
     progress.say(f"finishing run {folder.id}, which was interrupted")
-    result = Result(outcome=_outcome(state), checks=_checks(state), started_agent=bool(MAY_HAVE_WRITTEN & state.begun))
+    setup, checks = (_results(state, step) for step in (Step.SETUP, Step.CHECKS))
+    result = Result(outcome=_outcome(state), setup=setup, checks=checks, started_agent=bool(MAY_HAVE_WRITTEN & state.begun))
     result.failure = _verdict(plan, state, result)
     again = report is not None or Step.DELIVER not in state.ended
     if again and result.started_agent and context.workspace is not None:
@@ -205,10 +206,10 @@ def _outcome(state: JournalState) -> Outcome | None:
     return Outcome(facts["exit_code"], None, facts["reason"], facts["duration_s"])
 
 
-def _checks(state: JournalState) -> tuple[CheckResult, ...]:
-    if Step.CHECKS not in state.ended:
+def _results(state: JournalState, step: Step) -> tuple[CheckResult, ...]:
+    if step not in state.ended:
         return ()
-    return tuple(CheckResult(command, code, 0.0, "") for command, code in state.facts[Step.CHECKS]["results"])
+    return tuple(CheckResult(command, code, 0.0, "") for command, code in state.facts[step].get("results", ()))
 
 
 def _verdict(plan: Plan, state: JournalState, result: Result) -> AienvError | None:

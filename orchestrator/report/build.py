@@ -25,6 +25,7 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "repo": record.repo,
         "base_commit": record.base_commit,
         "result": _result(harvest, record),
+        "setup": [to_plain(command) for command in record.setup],
         "checks": [to_plain(check) for check in record.checks],
         "network": {"mode": record.network_mode, **to_plain(record.network)},
         "docker": {"mode": record.docker_mode, "allowed": [], "denied": []},

@@ -71,8 +71,8 @@ def proxy_environment(network: NetworkPlan, python: str = "python3") -> dict[str
     """
     if network.mode == "none":
         return {}
-    command = f"ssh -o ProxyCommand='{python} -I -S {CONNECT_PROGRAM} {PROXY_PORT} %h %p'"
-    ssh = {"GIT_SSH_COMMAND": command} if needs_connect(network) else {}
+    connect = f"ssh -o ProxyCommand='{python} -I -S {CONNECT_PROGRAM} {PROXY_PORT} %h %p'"
+    ssh = {"GIT_SSH_COMMAND": connect} if needs_connect(network) else {}
     return {**_FIXED, **_CLIENTS, **_TRUST, **ssh, "JAVA_TOOL_OPTIONS": _JAVA}
 
 

@@ -58,6 +58,7 @@ class Result:
     outcome: Outcome | None = None
     harvest: Harvest | None = None
     delivery: Delivery | None = None
+    setup: tuple[CheckResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     failure: AienvError | None = None
     workspace_kept: bool = False
@@ -86,7 +87,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         progress.say(f"run {run_id}: {prepared.plan.task} on {prepared.plan.backend} ({prepared.plan.isolation})")
         journal.end(Step.FOLDER)
         faults.reach(Step.FOLDER, "end")
-        broker = _start_broker(journal, faults, folder, interrupts)
+        broker = _start_broker(journal, faults, folder, interrupts, online=prepared.plan.network.mode != "none")
         plan, backend, make = prepared.plan, prepared.backend, prepared.make_backend
         context = Context(paths, folder, plan, prepared.plan_digest, journal, broker, faults, progress, backend, make)
         result = Result()
@@ -96,7 +97,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         attempt(context, result, lambda: _prepare(context, prepared, broker, (secrets, ssh), environ, interrupts))
         if result.failure is None:
             result.started_agent = True
-            attempt(context, result, lambda: _set_up(context, interrupts))
+            attempt(context, result, lambda: _set_up(context, result, interrupts))
             if result.failure is None:
                 attempt(context, result, lambda: _work(context, result, interrupts, streams))
             attempt(context, result, lambda: _bring_out(context, result))
@@ -149,10 +150,12 @@ def attempt(context: Context, result: Result, act: Callable[[], None]) -> None:
         result.failure = result.failure or AienvError(message, remedy=f"please report this, with {trace}", code="internal")
 
 
-def _start_broker(journal: Journal, faults: Faults, folder: folders.RunFolder, interrupts: Interrupts) -> Broker:
+def _start_broker(journal: Journal, faults: Faults, folder: folders.RunFolder, interrupts: Interrupts, online: bool) -> Broker:
     journal.begin(Step.BROKER)
     faults.reach(Step.BROKER, "begin")
     broker = Broker(folder.id, folder.run, on_lost=lambda: interrupts.inbox.put("broker-lost"))
+    if online:
+        broker.prepare_egress()
     faults.parts["AIENV_PID_BROKER"] = str(broker.pid)
     journal.end(Step.BROKER, pid=broker.pid)
     faults.reach(Step.BROKER, "end")
@@ -194,14 +197,15 @@ def _open_environment(context: Context) -> None:
         learned |= {"native_id": native}
 
 
-def _set_up(context: Context, interrupts: Interrupts) -> None:
+def _set_up(context: Context, result: Result, interrupts: Interrupts) -> None:
     """The task's own preparations, one after the other; the first that fails ends the run."""
     if not context.plan.setup:
         return
-    with context.step(Step.SETUP, ""):
+    with context.step(Step.SETUP, "") as learned:
         for number, command in enumerate(context.plan.setup, start=1):
             context.progress.say(f"setting up: {command}")
             done = run_shell(context, _environment(context), "setup", number, command, interrupts)
+            result.setup = (*result.setup, done)
             if interrupts.count:
                 raise Interrupted("interrupted during the setup")
             if done.exit_code != 0:
@@ -211,6 +215,7 @@ def _set_up(context: Context, interrupts: Interrupts) -> None:
                     remedy=f"its whole output is in {log}",
                     code="setup",
                 )
+        learned |= {"results": _codes(result.setup)}
 
 
 def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:
@@ -271,9 +276,13 @@ def _check(context: Context, result: Result, interrupts: Interrupts) -> None:
             context.progress.say(f"checking: {command}")
             results.append(run_shell(context, _environment(context), "check", number, command, interrupts))
             result.checks = tuple(results)
-        learned |= {"results": [[check.command, check.exit_code] for check in results]}
+        learned |= {"results": _codes(results)}
     if interrupts.count:
         raise Interrupted("interrupted while the checks ran")
+
+
+def _codes(results: Sequence[CheckResult]) -> list[list[object]]:
+    return [[one.command, one.exit_code] for one in results]
 
 
 def _push(context: Context, result: Result) -> None:
@@ -313,6 +322,7 @@ def _record(context: Context, result: Result, status: Status, audit: AuditFacts,
         outcome=result.outcome,
         harvest=result.harvest,
         delivery=result.delivery,
+        setup=result.setup,
         checks=result.checks,
         audit=audit,
         timings=context.progress.total(),

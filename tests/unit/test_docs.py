@@ -133,7 +133,7 @@ def test_the_report_is_documented() -> None:
         id="r", task="t", status="succeeded", backend="local", isolation="sandbox", plan_digest="d", repo="/r", base_commit=None,
         docker_mode="none", network_mode="none", network=NO_USE, outcome=None,
         harvest=Harvest(None, None, None, False, (), (), (), (), None, None, ()),
-        delivery=None, checks=(), audit=AuditFacts("a", "h", 0), timings={}, teardown=Teardown((), ()), error=None, unlimited=(),
+        delivery=None, setup=(), checks=(), audit=AuditFacts("a", "h", 0), timings={}, teardown=Teardown((), ()), error=None, unlimited=(),
         notes=(), kept=None, recovered=False, folder="/f",
     )  # fmt: skip
     document = report_document(record)

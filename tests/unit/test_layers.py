@@ -63,7 +63,7 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "backends.docker": ("docker", "requests", "urllib3"),  # a third of a second that a local run does not need
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
     "broker.main": (f"{PACKAGE}.egress",),  # a run without a network needs none of it
-    "egress": (f"{PACKAGE}.egress.tls",),  # imports ssl, which a run without inspected hosts does not need
+    "egress": (f"{PACKAGE}.egress.tls", f"{PACKAGE}.egress.sshagent"),  # ssl, and the arithmetic of keys: most runs need neither
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
     "policy": (f"{PACKAGE}.presets",),  # most runs name no preset
     "run.netplan": (f"{PACKAGE}.presets.resolve",),

@@ -91,9 +91,12 @@ def answering(body: bytes = b"hello", *, headers: bytes = b"", times: int = 1000
 
     def script(conn: Conn) -> None:
         for _ in range(times):
-            if not conn.head():
+            head = conn.head()
+            if not head:
                 return
             conn.send(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
+            if b"Connection: close" in head:
+                return
 
     return script
 

@@ -51,6 +51,7 @@ def records(data: bytes, size: int = 16384) -> bytes:
 
 
 NAME = sni(b"api.example.org")
+LONG = records(b"\1\0\x7f\xf0" + bytes(32696))  # nearly as long as may be, and not whole
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -98,6 +99,7 @@ def test_hidden_names(kind: int) -> None:
         pytest.param(records(message(NAME) * 2), "something follows", id="two-hellos"),
         pytest.param(records(b"\1\xff\xff\xff" + bytes(100)), "too long", id="says-16-megabytes"),
         pytest.param(records(b"\1\0\x70\0" + bytes(28000), 1), "too long", id="many-small-records"),
+        pytest.param(LONG + records(bytes(20)) + records(bytes(30)), "too long", id="long-records"),
         pytest.param(records(b"\1\0\0\5\3\3abc"), "shorter than it says", id="short"),
         pytest.param(records(message(NAME, version=b"\2\0")), "no version", id="version-2-inside"),
         pytest.param(records(message(NAME, ciphers=b"")), "ciphers", id="no-ciphers"),

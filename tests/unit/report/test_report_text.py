@@ -40,7 +40,7 @@ USE = NetworkUse(
 RECORD = RunRecord(
     id="run1", task="t", status="succeeded", backend="local", isolation="sandbox", plan_digest="sha256:0", repo="/r", base_commit="b" * 40,
     docker_mode="none", network_mode="none", network=USE, outcome=Outcome(0, None, "exited", 1.0), harvest=HARVEST, delivery=Delivery("aienv/" + EVIL, (), False, None),
-    checks=(CheckResult(EVIL, 1, 0.1, EVIL),), audit=AuditFacts("/a", "0", 1), timings={"total": 1.0}, teardown=Teardown((), (EVIL,)),
+    setup=(CheckResult(EVIL, 0, 0.1, EVIL),), checks=(CheckResult(EVIL, 1, 0.1, EVIL),), audit=AuditFacts("/a", "0", 1), timings={"total": 1.0}, teardown=Teardown((), (EVIL,)),
     error=ErrorFacts("x", EVIL, EVIL, 3), unlimited=(), notes=(EVIL,), kept=EVIL, recovered=False, folder="/f",
 )  # fmt: skip
 
