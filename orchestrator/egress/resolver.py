@@ -65,6 +65,7 @@ class Resolver:
         self._queue: deque[str] = deque()
         self._threads = 0
         self._own_now: frozenset[Address] = frozenset()
+        self._problems: dict[tuple[Address, bool], Problem | None] = {}  # with this machine's addresses of now
         self._own_until = 0.0
 
     async def judged(self, host: Host, rule_private: bool) -> Judged:
@@ -77,12 +78,20 @@ class Resolver:
         own = self._own_addresses()
         good, bad = [], None
         for address in addresses:
-            problem = address_problem(address, self._private, rule_private, own)
+            problem = self._problem(address, rule_private, own)
             if problem is None:
                 good.append(address)
             elif bad is None:
                 bad = (address, problem)
         return Judged(tuple(good), bad)
+
+    def _problem(self, address: Address, rule_private: bool, own: frozenset[Address]) -> Problem | None:
+        key = (address, rule_private)
+        if key not in self._problems:
+            if len(self._problems) >= _MAX_REMEMBERED:
+                self._problems.clear()
+            self._problems[key] = address_problem(address, self._private, rule_private, own)
+        return self._problems[key]
 
     def _own_addresses(self) -> frozenset[Address]:
         now = time.monotonic()
@@ -91,6 +100,7 @@ class Resolver:
                 self._own_now = self._own()
             except OSError:
                 raise Unresolved("this machine's own addresses cannot be told from others now") from None
+            self._problems.clear()
             self._own_until = now + REMEMBERED_S
         return self._own_now
 

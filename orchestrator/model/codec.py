@@ -12,10 +12,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+_SCALARS = frozenset([str, int, bool, float])  # most of what there is
 
 
 def to_plain(value: object) -> Any:
     """Dataclasses become dicts, tuples become lists; everything else must be JSON already."""
+    if value is None or type(value) in _SCALARS:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, (tuple, list)):
