@@ -18,7 +18,7 @@ from orchestrator.egress.standins import BoundSecret, make_stand_in
 from orchestrator.errors import ConfigError, EnvironmentFailed
 from orchestrator.model.network import GATEWAY_PORT, SSH_SOCKET, Gateway, NetworkPlan, Phase, SecretPlan
 from orchestrator.model.plan import Plan
-from orchestrator.run.environ import CA_JKS, CA_PEM
+from orchestrator.run.environ import CA_JKS, CA_PEM, KNOWN_HOSTS
 from orchestrator.run.network import NetworkSession, NoNetwork, listeners
 from orchestrator.secrets.authority import issue
 from orchestrator.secrets.gitconfig import GitSecret, git_environment, git_settings
@@ -99,8 +99,19 @@ def open_network(
     tls = TlsConfig(issued.leaves) if issued else None
     broker.egress(EgressConfig(run_id, network, tuple(secrets), tls, user_bundle(environ), ssh))
     bundle = trusted(environ, issued.authority if issued else "")
-    files = ((CA_PEM, bundle), (CA_JKS, java_trust_store(bundle)))
+    files = ((CA_PEM, bundle), (CA_JKS, java_trust_store(bundle)), *(((KNOWN_HOSTS, _known_hosts(ssh)),) if ssh else ()))
     return Egress(network, broker, files, {phase: _variables(network, secrets, phase) for phase in ("setup", "agent", "check")})
+
+
+def _known_hosts(ssh: SshConfig) -> bytes:
+    """What ssh inside knows the host by: the same keys as the user's own."""
+    return "".join(f"{ssh.host} {_kind(key)} {key}\n" for key in ssh.host_keys).encode("ascii")
+
+
+def _kind(key: str) -> str:
+    """The name that a key's blob begins with: its length in four bytes, then the name."""
+    blob = base64.b64decode(key)
+    return blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii", "replace")
 
 
 def _variables(network: NetworkPlan, secrets: Sequence[BoundSecret], phase: Phase) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ _NEVER_FROM_IMAGE = ("LD_", "PYTHON", "GLIBC_", "GIT_", "MALLOC_", "DOCKER_", "A
 
 CA_PEM, CA_JKS = f"{OURS}/ca.pem", f"{OURS}/ca.jks"  # the user's own trusted authorities, and the run's
 CONNECT_PROGRAM = f"{OURS}/connect.py"
+KNOWN_HOSTS = f"{OURS}/known_hosts"  # the keys of the one host that the ssh agent inside signs for
 _PROXY = f"http://127.0.0.1:{PROXY_PORT}"
 
 # The only way out: a task that said otherwise would only wait for nothing.
@@ -71,7 +72,8 @@ def proxy_environment(network: NetworkPlan, python: str = "python3") -> dict[str
     """
     if network.mode == "none":
         return {}
-    connect = f"ssh -o ProxyCommand='{python} -I -S {CONNECT_PROGRAM} {PROXY_PORT} %h %p'"
+    known = f" -o GlobalKnownHostsFile={KNOWN_HOSTS}" if network.ssh is not None else ""
+    connect = f"ssh -o ProxyCommand='{python} -I -S {CONNECT_PROGRAM} {PROXY_PORT} %h %p'{known}"
     ssh = {"GIT_SSH_COMMAND": connect} if needs_connect(network) else {}
     return {**_FIXED, **_CLIENTS, **_TRUST, **ssh, "JAVA_TOOL_OPTIONS": _JAVA}
 
