@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LINGER_BYTES = 64 << 20  # many clients send all of a body before they read why nobody wanted it
 
+NO_HOST = "(no host)"  # of a request that named none, or none that is clear
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -70,7 +72,7 @@ class Trace:
     def facts(self, refusal: Refusal | None = None) -> Attempt:
         place, head = self.place, self.head
         return Attempt(
-            host=place.host.name if place else self.host or (refusal.host if refusal else ""),
+            host=place.host.name if place else self.host or (refusal.host if refusal else "") or NO_HOST,
             port=place.port if place else self.port or (refusal.port if refusal else 0),
             scheme=place.scheme if place else self.scheme,
             rule=refusal.rule if refusal else self.rule,

@@ -67,11 +67,15 @@ class Receiving:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``client_stays``, ``server_stays``: the connection can serve another request; ``upgraded``: both are a tunnel from now on."""
+    """``client_stays``, ``server_stays``: the connection can serve another request; ``upgraded``: both are a tunnel from now on.
+
+    ``whole``: all of the request was sent on.
+    """
 
     status: int
     client_stays: bool
     server_stays: bool
+    whole: bool
     upgraded: bool = False
 
 
@@ -147,7 +151,7 @@ class Exchange:
                 if interim > _MAX_INTERIM:
                     raise ServerLost("the server sends interim answers without end", answered=False, heard=True)
                 if self._receiving.minor:
-                    await self._to_client(serialise_response(head, head.fields, chunked=False, close=False))
+                    await self._to_client(self._first(head, chunked=False, close=False))
             if more:
                 await self._loop.breathe()
             elif not heads and not server.readable:
@@ -206,8 +210,7 @@ class Exchange:
         unframed = body.kind == "close" or (body.kind == "chunked" and not chunked)
         whole = self._up is None or self._up.done
         stays = not (self._receiving.last or unframed) and whole
-        fields = head.fields if self._receiving.scrub is None else self._receiving.scrub(head.fields)
-        first = serialise_response(head, fields, chunked=chunked, close=not stays)
+        first = self._first(head, chunked=chunked, close=not stays)
         self.begun = True
         if body.kind == "none" or (body.kind == "length" and len(server.kept) >= body.length and self._receiving.body_filter is None):
             await self._to_client(first + server.kept[: body.length])
@@ -215,7 +218,15 @@ class Exchange:
         else:
             await self._body(head, first, chunked=chunked)
         whole = self._up is None or (self._up.done and not self._refuses)
-        return Outcome(head.status, stays and whole, head.keep_alive and whole and not server.kept and body.kind != "close")
+        return Outcome(head.status, stays and whole, head.keep_alive and whole and not server.kept and body.kind != "close", whole)
+
+    def _first(self, head: ResponseHead, *, chunked: bool, close: bool) -> bytes:
+        """The head as the client gets it."""
+        scrub = self._receiving.scrub
+        if scrub is None:
+            return serialise_response(head, head.reason, head.fields, chunked=chunked, close=close)
+        (_, reason), *fields = scrub((("Reason", head.reason), *head.fields))
+        return serialise_response(head, reason, fields, chunked=chunked, close=close)
 
     async def _body(self, head: ResponseHead, first: bytes, *, chunked: bool) -> None:
         server, client, body = self._server, self._client, head.body
@@ -246,9 +257,8 @@ class Exchange:
         if not (self._sending.upgrade and head.upgrade):
             raise ServerLost("it switches to a protocol that nobody asked for", answered=False, heard=True)
         self.begun = True
-        fields = head.fields if self._receiving.scrub is None else self._receiving.scrub(head.fields)
-        await self._to_client(serialise_response(head, fields, chunked=False, close=False))
-        return Outcome(101, False, False, upgraded=True)
+        await self._to_client(self._first(head, chunked=False, close=False))
+        return Outcome(101, False, False, True, upgraded=True)
 
 
 def _is_plain(fields: Fields) -> bool:

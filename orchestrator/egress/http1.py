@@ -358,9 +358,9 @@ def serialise_request(method: str, target: str, host: str, fields: Fields, body:
     return "".join(lines).encode("latin-1")
 
 
-def serialise_response(head: ResponseHead, fields: Fields, *, chunked: bool, close: bool) -> bytes:
+def serialise_response(head: ResponseHead, reason: str, fields: Fields, *, chunked: bool, close: bool) -> bytes:
     """A response's head as it goes to the client. ``chunked``: that is how we send the body; ``close``: the connection ends after it."""
-    lines = [f"HTTP/1.1 {head.status} {head.reason}\r\n"]
+    lines = [f"HTTP/1.1 {head.status} {reason}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in fields]
     if chunked:
         lines.append("Transfer-Encoding: chunked\r\n")

@@ -66,6 +66,7 @@ class Loop:
         self._ready: deque[Task] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._waking = threading.Lock()
         self._epoll.register(self._wake, select.EPOLLIN)
         self._look_at = FOREVER  # when the first deadline may have passed
         self._stopping = False
@@ -120,8 +121,9 @@ class Loop:
     def submit(self, call: Callable[[], None]) -> None:
         """Have ``call`` called in the loop's thread."""
         self._calls.append(call)
-        with contextlib.suppress(OSError, BlockingIOError):
-            os.eventfd_write(self._wake, 1)
+        with self._waking, contextlib.suppress(BlockingIOError):
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def ask(self, call: Callable[[], T], deadline_s: float) -> T:
         """What ``call`` gives in the loop's thread.
@@ -157,7 +159,9 @@ class Loop:
         for task in list(self._tasks):
             self.end(task)
         self._epoll.close()
-        os.close(self._wake)
+        with self._waking:  # whoever calls late must not write to what has our number then
+            os.close(self._wake)
+            self._wake = -1
 
     # --- inside
 

@@ -147,6 +147,8 @@ class Session:
                     return await self._refuse(trace, Refusal(502, "server", reason, place.host.name, place.port))
         if not outcome.server_stays:
             self._drop()
+        if not outcome.whole:  # the client is still sending, and would lose its answer if we just closed
+            await self._client.linger(self._services.deadlines.linger, LINGER_BYTES)
         return outcome.client_stays
 
     async def _exchange(self, trace: Trace, upstream: Upstream, sending: Sending, receiving: Receiving) -> Outcome:

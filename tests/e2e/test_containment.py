@@ -1,73 +1,19 @@
-"""What an agent tries, and what holds: one table of probes, run inside on both backends."""
+"""What holds from one command to the next, and in the result: masks, git's guards, limits. What an agent may try within one command
+is in tests/escape."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.product import Aienv, branches, commit, git, make_repository
 
-PROBES = Path(__file__).with_name("probes.py")
-
-
-@pytest.fixture
-def host_listeners() -> Iterator[tuple[int, str]]:
-    """A TCP port of the host's loopback and an abstract socket, both of which answer."""
-    name = f"aienv-test-{os.getpid()}"
-    with socket.socket() as tcp, socket.socket(socket.AF_UNIX) as abstract:
-        tcp.bind(("127.0.0.1", 0))
-        tcp.listen(1)
-        abstract.bind("\0" + name)
-        abstract.listen(1)
-        yield tcp.getsockname()[1], name
-
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """A repository with secret files, tracked and not, and the probes in it."""
+    """A repository with secret files."""
     repo = make_repository(tmp_path / "target")
-    commit(
-        repo, {"probes.py": PROBES.read_bytes(), ".env": "TOKEN=1\n", ".npmrc": "token\n", "conf/key.pem": "KEY\n", "conf/open.txt": "x\n"}
-    )
+    commit(repo, {".env": "TOKEN=1\n", ".npmrc": "token\n", "conf/key.pem": "KEY\n", "conf/open.txt": "x\n"})
     return repo
-
-
-def test_nothing_gets_out(product: Aienv, target: Path, host_listeners: tuple[int, str]) -> None:
-    """Every probe is held, for the agent and for a check."""
-    port, name = host_listeners
-    done = product.run("-q", "--", "python3", "probes.py", str(product.home), str(port), name, cwd=target)
-    assert done.code == 0, done.errors
-    results = done.document
-    assert len(results) > 100
-    assert {probe: said for probe, said in results.items() if not said.startswith("held")} == {}
-
-
-@pytest.mark.bwrap
-def test_the_probes_themselves_can_tell(tmp_path: Path, target: Path, host_listeners: tuple[int, str]) -> None:
-    """Outside of any sandbox the same probes report escapes: a table that always says "held" proves nothing."""
-    port, name = host_listeners
-    skipped = ("kill", "reach_an", "reach_the_bridge", "reach_metadata", "reach_ipv6", "write /", "call_", "mirror", "names_", "datagram")
-    source = PROBES.read_text().replace(
-        "def probe(function):\n", f"def probe(function):\n    if function.__name__.startswith({skipped!r}):\n        return function\n"
-    )
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LEAK_PROBE": "value-of-the-host"}
-    done = subprocess.run(
-        [sys.executable, "-c", source, str(tmp_path), str(port), name], cwd=target, env=environ, capture_output=True, timeout=60, check=True
-    )
-    escaped = {probe for probe, said in json.loads(done.stdout).items() if said.startswith("ESCAPED")}
-    assert {
-        "own_environment",
-        "other_processes",
-        "reach_the_hosts_loopback",
-        "hosts_abstract_socket",
-        "move_git",
-        "remove .env",
-    } <= escaped
 
 
 SUBMODULE_ESCAPE = (

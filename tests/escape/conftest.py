@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -22,11 +23,15 @@ def host() -> Iterator[Host]:
         pytest.skip(str(problem))
 
 
-@pytest.fixture(scope="session")
-def alone(request: pytest.FixtureRequest, host: Host, internet: Internet, test_cache: Path) -> Callable[[str, str], Outcome]:
-    """What came of a subject's run of one program (or of "", which is all of those that go together)."""
+class Try(Protocol):
+    def __call__(self, subject: str, programs: str, phase: str = "agent") -> Outcome: ...
 
-    def outcome(subject: str, program: str) -> Outcome:
+
+@pytest.fixture(scope="session")
+def attempt(request: pytest.FixtureRequest, host: Host, internet: Internet, test_cache: Path) -> Try:
+    """What comes of a subject's run of some programs (of "": of all that go together)."""
+
+    def outcome(subject: str, programs: str, phase: str = "agent") -> Outcome:
         request.getfixturevalue("bwrap")
         engine: Engine | None = None
         if subject.startswith("docker"):
@@ -35,19 +40,19 @@ def alone(request: pytest.FixtureRequest, host: Host, internet: Internet, test_c
                 engines.image(engine, "base")
             except (CannotHave, TimeoutError) as problem:
                 pytest.skip(str(problem))
-        return subjects.try_everything(subject, program, host, internet, engine, test_cache)
+        return subjects.try_everything(subject, programs, host, internet, engine, test_cache, phase)
 
     return outcome
 
 
 @pytest.fixture(scope="session")
-def outcomes(alone: Callable[[str, str], Outcome]) -> Callable[[str], Outcome]:
+def outcomes(attempt: Try) -> Callable[[str], Outcome]:
     """What came of a subject's run; the first who asks waits for it."""
     known: dict[str, Outcome] = {}
 
     def outcome(subject: str) -> Outcome:
         if subject not in known:
-            known[subject] = alone(subject, "")
+            known[subject] = attempt(subject, "")
         return known[subject]
 
     return outcome

@@ -2,6 +2,9 @@
 
     python3 driver.py FOLDER-OF-PROGRAMS [outside]      with "outside", those that may not run there are left out
 
+The variable ESCAPE_ONLY holds beginnings of the names to run; with ESCAPE_STRICT only lines of those that were not held are
+written, and then it ends with 1.
+
 A program runs in a process forked from this one, which saves the start of an interpreter; a session and a process group of its own,
 and a deadline, keep it from the others; outside, a table of mounts of its own besides. Those that mostly wait run side by side.
 Standard library only.
@@ -147,12 +150,16 @@ def main() -> None:
     os.environ |= {"ESCAPE_WITNESS": facts.get("witness", ""), "ESCAPE_HOME": facts.get("home", "")}  # for those in sh
     chosen = tuple(os.environ.get("ESCAPE_ONLY", "").split())
     names = [name for name in programs(folder) if name.startswith(chosen or GROUPS) and not (OUTSIDE and outside(folder / name) == "never")]
+    strict, code = "ESCAPE_STRICT" in os.environ, 0
     for batch, width in batches([name for name in names if chosen or not name.startswith(REFUSED)]):
         for line in run(folder, batch, width):
-            print(json.dumps(line), flush=True)
+            code |= not str(line["said"]).startswith("held")
+            if not strict or not str(line["said"]).startswith("held"):
+                print(json.dumps(line), flush=True)
             for path, data in fresh.items():
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(data)
+    raise SystemExit(code if strict else 0)
 
 
 if __name__ == "__main__":

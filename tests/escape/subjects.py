@@ -203,7 +203,10 @@ def product(subject: str, base: Path, internet: Internet, engine: Engine | None,
     backend, user = subject.split("-")
     (base / "home" / "cache").mkdir(parents=True)
     tools = toolbox.ensure(cache, lambda line: None)  # takes seconds to make, and is the same for all
-    shutil.copytree(tools, base / "home" / "cache" / "toolbox" / tools.name, symlinks=True)
+    if user == "root":
+        (base / "home" / "cache" / "toolbox").symlink_to(cache / "toolbox")
+    else:
+        shutil.copytree(tools, base / "home" / "cache" / "toolbox" / tools.name, symlinks=True)
     (base / "user" / ".ssh").mkdir(parents=True)
     (base / "user" / ".ssh" / "id_ed25519").write_text(CANARY)
     environ = {
@@ -245,9 +248,23 @@ def product(subject: str, base: Path, internet: Internet, engine: Engine | None,
         yield made
 
 
-def try_everything(subject: str, program: str, host: Host, internet: Internet, engine: Engine | None, cache: Path) -> Outcome:
-    """One run of all programs, or of one. An open file of the host is left open for it, as careless programs do."""
-    base = host.folder / "-".join([subject, *program.replace("/", "-").split()])
+# What stands before and behind "--", for each kind of command that may run the programs.
+STRICT = "ESCAPE_STRICT=1 python3 driver.py programs"
+COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "agent": ((), ("python3", "driver.py", "programs")),
+    "setup": (("--setup", STRICT), ("true",)),
+    "check": (("--check", STRICT), ("true",)),
+}
+
+
+def try_everything(
+    subject: str, programs: str, host: Host, internet: Internet, engine: Engine | None, cache: Path, phase: str = "agent"
+) -> Outcome:
+    """One run of all programs, or of those whose names begin so; by the agent, a setup command or a check.
+
+    Open files of the host are left open for it, as careless programs do.
+    """
+    base = host.folder / "-".join([subject, phase, *programs.replace("/", "-").split()])[:100]
     base.mkdir()
     (base / "witness").mkdir()
     (base / "witness").chmod(0o777)
@@ -258,9 +275,9 @@ def try_everything(subject: str, program: str, host: Host, internet: Internet, e
         words = json.dumps(facts(subject, base, host, internet, address, process.pid, internet.here))
         mark, began = internet.mark(), time.monotonic()
         with open(host.public_file) as leaked, open_folder("/") as root:
-            variables = ("--env", f"ESCAPE_FACTS={words}", "--env", f"ESCAPE_ONLY={program}")
-            command = ("--artifact", "artifacts/**", "--", "python3", "driver.py", "programs")
-            done = run(aienv, (leaked.fileno(), root), *variables, *command)
+            variables = ("--env", f"ESCAPE_FACTS={words}", "--env", f"ESCAPE_ONLY={programs}")
+            before, command = COMMANDS[phase]
+            done = run(aienv, (leaked.fileno(), root), *variables, "--artifact", "artifacts/**", *before, "--", *command)
         took = time.monotonic() - began
         lived = process.poll() is None
         rows = aienv.runs()

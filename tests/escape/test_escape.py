@@ -9,12 +9,14 @@ import pytest
 
 from tests.e2e.product import branches, git, processes_with
 from tests.escape import driver, subjects
+from tests.escape.conftest import Try
 from tests.escape.subjects import BADLY_NAMED, CANARY, NAMES, PROGRAMS, SUBJECTS, TOKEN, TOKEN_PREFIX, Host, Outcome
 from tests.internet import SERVED
 
 Outcomes = Callable[[str], Outcome]
 MARKS = {"local": pytest.mark.bwrap, "docker": pytest.mark.docker}
 EACH = [pytest.param(subject, marks=MARKS[subject.split("-")[0]], id=subject) for subject in SUBJECTS]
+SOME = [pytest.param("local-root", marks=MARKS["local"]), pytest.param("docker-user", marks=MARKS["docker"])]
 TOGETHER = tuple(name for name in NAMES if not name.startswith(driver.REFUSED))
 # What a machine may be unable to hold; the report must say so.
 LIMITED = {"resources/more_processors.py": "cpus"}
@@ -140,11 +142,11 @@ def test_it_can_tell(outside: Mapping[str, str], program: str) -> None:
     assert outside[program].startswith("ESCAPED"), outside[program]
 
 
-@pytest.mark.parametrize("subject", [pytest.param("local-root", marks=MARKS["local"]), pytest.param("docker-user", marks=MARKS["docker"])])
+@pytest.mark.parametrize("subject", SOME)
 @pytest.mark.parametrize("program", [name for name in NAMES if name.startswith(driver.REFUSED)])
-def test_refused_as_a_whole(alone: Callable[[str, str], Outcome], subject: str, program: str) -> None:
+def test_refused_as_a_whole(attempt: Try, subject: str, program: str) -> None:
     """A result that would do harm where it is checked out is not taken: no branch, no object, and the workspace is kept for a look."""
-    outcome = alone(subject, program)
+    outcome = attempt(subject, program)
     app = outcome.witness.parent / "app"
     assert outcome.said[program].startswith("held"), outcome.said
     assert (outcome.done.code, outcome.report["error"]["code"], outcome.report["result"]["branch"]) == (7, "harvest", None)
@@ -153,6 +155,18 @@ def test_refused_as_a_whole(alone: Callable[[str, str], Outcome], subject: str, 
     assert b"\033" not in outcome.done.stderr
     objects = git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype)", cwd=app).splitlines()
     assert objects.count("commit") == 1
+
+
+@pytest.mark.parametrize("subject", SOME)
+@pytest.mark.parametrize("phase", ["setup", "check"])
+def test_setup_and_checks_get_no_further(attempt: Try, subject: str, phase: str) -> None:
+    """The commands before and after the agent are confined as it is."""
+    outcome = attempt(subject, "files processes kernel namespaces sockets network proxy/denied credentials", phase)
+    done = outcome.report["setup" if phase == "setup" else "checks"]
+    assert [(command["exit_code"], command["output_tail"]) for command in done] == [(0, "")]
+    assert outcome.report["status"] == "succeeded", outcome.report["error"]
+    assert [path.name for path in outcome.witness.iterdir()] == []
+    assert outcome.victim_lived
 
 
 @pytest.mark.bwrap

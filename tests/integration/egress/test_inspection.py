@@ -101,7 +101,8 @@ def test_the_real_value_goes_in_and_not_back(world: Authority, own: Authority) -
             seen = VALUE.encode() if value == VALUE.lower().encode() else b"?"
             chunked = b"/chunked" in head
             framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (len(seen) + 4)
-            conn.send(b"HTTP/1.1 200 OK\r\nX-Seen: " + seen + b"\r\n" + framing + b"\r\n\r\n")
+            conn.send(b"HTTP/1.1 103 " + seen + b"\r\nLink: " + seen + b"\r\n\r\n")
+            conn.send(b"HTTP/1.1 200 " + seen + b"\r\nX-Seen: " + seen + b"\r\n" + framing + b"\r\n\r\n")
             if chunked:
                 half = len(seen) // 2
                 conn.send(b"%x\r\n%b\r\n" % (half + 2, b"<<" + seen[:half]))
@@ -113,9 +114,12 @@ def test_the_real_value_goes_in_and_not_back(world: Authority, own: Authority) -
     setting = {"allow": ["a.example.org"], "inspect": ["a.example.org"], "leaves": [own.leaf("a.example.org")], "secrets": [SECRET]}
     with place({A: origin}, upstream_ca=world.ca, **setting) as here, inside(here, own) as client:  # type: ignore[arg-type]
         for path in ("/plain", "/chunked"):
-            answer = client.ask(request(f"X-Api-Key: {STAND_IN}", "Accept-Encoding: gzip, br", path=path))
-            assert (answer.headers["x-seen"], answer.body) == (STAND_IN, f"<<{STAND_IN}>>".encode())
-        assert client.ask(request()).headers["x-seen"] == "?"
+            client.send(request(f"X-Api-Key: {STAND_IN}", "Accept-Encoding: gzip, br", path=path))
+            assert client.until(b"\r\n\r\n") == f"HTTP/1.1 103 {STAND_IN}\r\nLink: {STAND_IN}\r\n\r\n".encode()
+            answer = client.answer()
+            assert (answer.reason, answer.headers["x-seen"], answer.body) == (STAND_IN, STAND_IN, f"<<{STAND_IN}>>".encode())
+        client.send(request()).until(b"\r\n\r\n")
+        assert client.answer().headers["x-seen"] == "?"
         assert here.use().credentials == (("KEY", "a.example.org", 2),)
     log = bytes(origin.received[0])
     assert log.count(b"Accept-Encoding: identity\r\n") == log.count(VALUE.encode()) == 2

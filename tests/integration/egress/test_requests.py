@@ -350,9 +350,10 @@ def test_an_answer_before_the_body_is_sent() -> None:
     origin = Origin(script)
     with place({A: origin}, allow=["http://a.example.org"]) as here, here.connect() as client:
         client.send(get(URL, "Content-Length: 100000000", method="POST") + b"x" * 100_000)
+        time.sleep(0.2)
+        client.send(b"x" * 3_000_000 + get(URL) * 3)  # who reads late must not find that the answer was lost
         answer = client.answer()
         assert (answer.status, answer.headers["connection"], answer.body) == (413, "close", b"big")
-        client.send(get(URL) * 3)
         assert client.ended()
     wait_for(lambda: len(origin.received) == 1)
 
@@ -483,8 +484,8 @@ def test_websocket() -> None:
             assert client.exactly(10) == b"firstEARLY"
             assert client.send(b"\x81\x05hello").exactly(7) == b"\x81\x05HELLO"
         with here.connect() as client:
-            assert client.ask(get("http://a.example.org/no", *lines) + get("http://a.example.org/next")).status == 400
-            assert client.answer().status == 200
+            client.send(get("http://a.example.org/no", *lines) + get("http://a.example.org/next"))
+            assert [client.until(b"\r\n\r\n")[9:12] for _ in range(2)] == [b"400", b"200"]
         event = here.settled(path="/ws")
     assert (event["status"], event["out"] > 10, event["in"] > 10) == (101, True, True)
     assert origin.problems == []

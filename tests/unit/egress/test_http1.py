@@ -301,7 +301,7 @@ def test_a_response_is_written_anew() -> None:
         b"HTTP/1.0 200 Fine\r\nConnection: keep-alive, x-b\r\nX-B: 1\r\nX-Aienv-Denied: forged\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"
         b"Content-Length: 3\r\n\r\n", "GET",
     )  # fmt: skip
-    assert serialise_response(head, head.fields, chunked=False, close=True) == (
+    assert serialise_response(head, head.reason, head.fields, chunked=False, close=True) == (
         b"HTTP/1.1 200 Fine\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 3\r\nConnection: close\r\n\r\n"
     )
 

@@ -12,4 +12,4 @@ def write(pid):
 
 @attempt
 def main():
-    return every([lambda: write("self")])
+    return every([lambda: write("self"), lambda: write(1)])
