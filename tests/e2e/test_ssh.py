@@ -43,7 +43,8 @@ def machine(there: int) -> Iterator[tuple[str, ...]]:
         outside = f"ip link add forge0 type veth peer name forge1 netns {holder.pid} && ip link set forge0 up"
         outside += f" && ip route add {ADDRESS}/32 dev forge0"
         inside = f"ip addr add {ADDRESS}/32 dev forge1 && ip link set forge1 up && ip route add default dev forge1"
-        call("nsenter", "--target", str(there), "--net", "--", "sh", "-ec", f"{outside} && echo 1 > /proc/sys/net/ipv4/conf/forge0/proxy_arp")
+        outside += " && echo 1 > /proc/sys/net/ipv4/conf/forge0/proxy_arp"
+        call("nsenter", "--target", str(there), "--net", "--", "sh", "-ec", outside)
         call(*net, "sh", "-ec", inside)
         yield net
     finally:
