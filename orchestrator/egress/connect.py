@@ -4,6 +4,7 @@ With a rule for bare bytes everything passes. Otherwise the client speaks first,
 that the tunnel is for; requests without TLS are judged one by one; where TLS is to be looked into, it ends here and begins anew.
 """
 
+import time
 from typing import Literal
 
 from orchestrator.egress import clienthello
@@ -29,7 +30,7 @@ Words = Hello | Literal["http", "other", "server", "nothing"]
 
 async def connect(services: Services, client: Wire, head: RequestHead) -> None:
     """Serve one CONNECT until its end. The client's connection is over afterwards."""
-    trace = Trace(head, scheme="connect", began=services.loop.in_seconds(0))
+    trace = Trace(head, scheme="connect", began=time.monotonic())
     try:
         host, port, decision, raw = _judge(services, head, trace)
         if not raw and port != 80 and services.judge.inspects(host) and services.authorities().in_place_of(host) is None:
@@ -76,7 +77,7 @@ class _Tunnel:
         self._trace = trace
         self._raw = raw
         trace.address = str(upstream.address)
-        upstream.used_at = services.loop.in_seconds(0)
+        upstream.used_at = time.monotonic()
 
     async def serve(self) -> None:
         try:
@@ -85,10 +86,10 @@ class _Tunnel:
                 await self._pass_through("tcp")
             else:
                 await self._by_first_words(await self._first_words())
-        except Refused as problem:
-            await self._refuse(problem.refusal)
         except (OSError, TimedOut):
-            pass
+            pass  # the client is gone
+        except Exception as problem:  # noqa: BLE001 - what cannot be judged is refused, whatever the reason
+            await self._refuse(as_refusal(self._services, problem))
         finally:
             self._upstream.wire.close()
 

@@ -83,7 +83,8 @@ class Vault:
         query = place.target.partition("?")[2]
         verdict = judge_git_request(head.method, place.path, query, head.fields, self._repos, named)
         if not verdict.allowed:
-            raise Refused(Refusal(403, "git", verdict.reason, place.host.name, place.port))
+            plain = place.path.endswith("/info/refs")
+            raise Refused(Refusal(403, "git", verdict.reason, place.host.name, place.port, plain=plain))
         return verdict.push
 
 

@@ -19,7 +19,10 @@ _PHRASES = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal. ``rule``: a stable word; ``status`` 403 means a decision, others that something is wrong with request or server."""
+    """One refusal. ``rule``: a stable word; ``status`` 403 means a decision, others that something is wrong with request or server.
+
+    ``plain``: as plain text, the only form that git shows; ``git_report``: the answer to a push, of which git shows no other.
+    """
 
     status: int
     rule: str
@@ -28,6 +31,8 @@ class Refusal:
     port: int = 0
     flag: str | None = None
     yaml: str | None = None
+    plain: bool = False
+    git_report: bytes = b""
 
 
 class Refused(Exception):
@@ -44,16 +49,26 @@ def refused(decision: Decision, host: str, port: int) -> Refused:
 
 def answer(refusal: Refusal, plan: NetworkPlan, *, close: bool, head_only: bool = False) -> bytes:
     """The whole answer. ``head_only``: to a HEAD request."""
-    body = json.dumps(_document(refusal, plan), indent=1).encode() + b"\n"
+    status, kind, body = _content(refusal, plan)
     lines = [
-        f"HTTP/1.1 {refusal.status} {_phrase(refusal)}",
-        "Content-Type: application/json",
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
         f"Content-Length: {len(body)}",
         "Cache-Control: no-store",
         *([f"{HEADER}: {refusal.rule}"] if refusal.status == 403 else []),
         *(["Connection: close"] if close else []),
     ]
     return "\r\n".join(lines).encode("ascii", "replace") + b"\r\n\r\n" + (b"" if head_only else body)
+
+
+def _content(refusal: Refusal, plan: NetworkPlan) -> tuple[str, str, bytes]:
+    """Status line, type and body."""
+    if refusal.git_report:
+        return "200 OK", "application/x-git-receive-pack-result", refusal.git_report
+    status = f"{refusal.status} {_phrase(refusal)}"
+    if refusal.plain:
+        return status, "text/plain", f"blocked by aienv: {refusal.reason}\n".encode()
+    return status, "application/json", json.dumps(_document(refusal, plan), indent=1).encode() + b"\n"
 
 
 def unknown_service(name: str, plan: NetworkPlan, *, close: bool) -> bytes:

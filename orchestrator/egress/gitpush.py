@@ -18,6 +18,7 @@ from orchestrator.model.network import GitRepo
 BRANCHES = "refs/heads/aienv/"
 MAX_HEAD_BYTES = 256 * 1024  # of all commands of one push
 MAX_COMMANDS = 1000
+_MAX_REPORTED = 20
 _MAX_PACKET = 65520  # including its four digits: "pkt-line format" in git's documentation
 
 _READ, _PUSH = "git-upload-pack", "git-receive-pack"
@@ -94,11 +95,13 @@ def _header_problem(headers: Sequence[tuple[str, str]], service: str, post: bool
 
 @dataclass(frozen=True, slots=True)
 class PushVerdict:
-    """``refs``: what the push would create, update or delete."""
+    """``refs``: what the push would create, update or delete. ``report``: a refusal in the words of git's own server, which git shows;
+    empty where git would not read it."""
 
     allowed: bool
     reason: str = ""
     refs: tuple[str, ...] = ()
+    report: bytes = b""
 
 
 class PushReader:
@@ -131,13 +134,28 @@ class PushReader:
         try:
             done = self._push.read(self._data, ended)
         except _Refused as problem:
-            self._verdict = PushVerdict(False, str(problem), tuple(self._push.refs))
+            report = _report(str(problem), [*self._push.refs, *problem.refs]) if self._push.hears_reports else b""
+            self._verdict = PushVerdict(False, str(problem), tuple(self._push.refs), report)
         else:
             self._verdict = PushVerdict(True, "", tuple(self._push.refs)) if done else None
 
 
 class _Refused(Exception):
-    """Why a push is refused."""
+    """Why a push is refused. ``refs``: because of this one, where it is one."""
+
+    def __init__(self, reason: str, *refs: str) -> None:
+        super().__init__(reason)
+        self.refs = refs
+
+
+def _report(reason: str, refs: Sequence[str]) -> bytes:
+    """What ``git receive-pack`` answers when it takes none of ``refs``: "report-status" and "side-band-64k" in git's documentation."""
+    lines = [b"unpack ok\n", *(f"ng {ref} {reason}\n".encode() for ref in refs[-_MAX_REPORTED:])]
+    return _packet(b"\1" + b"".join(map(_packet, lines)) + b"0000") + b"0000"
+
+
+def _packet(content: bytes) -> bytes:
+    return b"%04x" % (len(content) + 4) + content
 
 
 _CAPABILITIES = frozenset(
@@ -151,13 +169,14 @@ _SHALLOW = re.compile(rb"shallow ([0-9a-f]{40}|[0-9a-f]{64})")
 
 @dataclass(slots=True)
 class _Push:
-    """What was read so far. ``taken``: bytes of whole packets. ``flushed``: all commands are known."""
+    """What was read so far. ``taken``: bytes of whole packets. ``flushed``: all commands are known. ``hears_reports``: git shows them."""
 
     refs: list[str] = field(default_factory=list)
     taken: int = 0
     id_length: int | None = None
     brings_pack: bool = False
     flushed: bool = False
+    hears_reports: bool = False
 
     def read(self, data: bytearray, ended: bool) -> bool:
         """Take whole packets off ``data``; True when the push is known to be allowed.
@@ -233,6 +252,7 @@ class _Push:
         formats = {word for word in words if word.startswith("object-format=")}
         if len(formats) > 1:
             raise _Refused("two object formats")
+        self.hears_reports = "side-band-64k" in words and bool({"report-status", "report-status-v2"} & set(words))
         self._length(b"0" * (64 if "object-format=sha256" in formats else 40))
 
 
@@ -265,7 +285,7 @@ def _branch(name: bytes) -> str:
     if not valid_ref(ref):
         raise _Refused("a ref's name is not valid")
     if not ref.startswith(BRANCHES):
-        raise _Refused(f"{ref[:200]} is not below {BRANCHES}")
+        raise _Refused(f"{ref[:200]} is not below {BRANCHES}", ref)
     return ref
 
 

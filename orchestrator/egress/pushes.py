@@ -39,6 +39,6 @@ async def judged_push(client: Wire, head: RequestHead, place: Place) -> tuple[by
             if not data:
                 raise BodyLost
     if not verdict.allowed:
-        raise Refused(Refusal(403, "git", verdict.reason, place.host.name, place.port))
+        raise Refused(Refusal(403, "git", verdict.reason, place.host.name, place.port, git_report=verdict.report))
     client.kept = reader.rest
     return held, reader

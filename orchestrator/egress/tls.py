@@ -51,7 +51,7 @@ class TlsWire(Wire):
         if self._over:
             return b""
         try:
-            data = self._tls.recv(count)
+            data = self._tls.recv(min(count, RECORD_BYTES))
         except _AGAIN:
             self.readable = False
             return None

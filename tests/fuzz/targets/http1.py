@@ -77,7 +77,7 @@ def request(data: bytes) -> None:
         return
     for form in ("absolute", "authority", "origin"):
         try:
-            target = parse_target(head, form)  # type: ignore[arg-type]
+            target = parse_target(head, form)
         except BadMessage:
             continue
         if form == "origin":

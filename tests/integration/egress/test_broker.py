@@ -9,17 +9,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.audit.record import Head, verify
 from orchestrator.broker.client import Broker
-from orchestrator.egress.config import EgressConfig
+from orchestrator.egress.config import EgressConfig, SshConfig
 from orchestrator.egress.rules import parse_rule
 from orchestrator.egress.summary import network_use
 from orchestrator.errors import EnvironmentFailed
-from orchestrator.model.network import NO_USE, NetworkPlan
+from orchestrator.model.network import NO_USE, NetworkPlan, Phase
 from tests.integration.egress.place import Client, Origin, answering, get, wait_for
 
 NETWORK = NetworkPlan(
@@ -57,9 +58,10 @@ def test_from_beginning_to_end(broker: Broker, tmp_path: Path) -> None:
     broker.prepare_egress()
     broker.egress(configured(origin.port))
     assert broker.network_use() == NO_USE
-    for phase in ("setup", "agent"):
+    phases: tuple[Phase, ...] = ("setup", "agent")
+    for phase in phases:
         with socket.create_server(("127.0.0.1", 0)) as proxy, socket.create_server(("127.0.0.1", 0)) as gateway:
-            broker.listen(phase, {"proxy": proxy.fileno(), "gateway": gateway.fileno()})  # type: ignore[arg-type]
+            broker.listen(phase, {"proxy": proxy.fileno(), "gateway": gateway.fileno()})
             port = proxy.getsockname()[1]
         with Client(socket.create_connection(("127.0.0.1", port), timeout=20)) as client:
             url = f"http://127.0.0.1:{origin.port}/"
@@ -224,3 +226,28 @@ def test_the_log_is_whole_when_two_write(broker: Broker, tmp_path: Path) -> None
     origin.close()
 
 
+
+
+def test_the_ssh_agents_socket(broker: Broker, tmp_path: Path) -> None:
+    """Served beside the other listeners, and ended with them; here nobody stands behind it."""
+    ssh = SshConfig("git.example.org", ("AAAA",), str(tmp_path / "nobody.sock"), "ssh")
+    broker.egress(replace(CONFIG, ssh=ssh))
+    path = str(tmp_path / "agent.sock")
+    with socket.socket(socket.AF_UNIX) as agent, socket.create_server(("127.0.0.1", 0)) as proxy:
+        agent.bind(path)
+        agent.listen()
+        broker.listen("agent", {"proxy": proxy.fileno(), "ssh": agent.fileno()})
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(path)
+        assert Client(client).ended()
+    broker.quiet()
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+        client.connect(path)
+    broker.sync()
+    events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_bytes().splitlines()]
+    assert [(event["kind"], event.get("name"), event.get("outcome")) for event in events] == [
+        ("cred", "ssh", "refused"), ("net.summary", None, None),
+    ]  # fmt: skip
+    with pytest.raises(EnvironmentFailed, match="not base64"):
+        broker.egress(replace(CONFIG, ssh=replace(ssh, host_keys=("?",))))

@@ -292,7 +292,7 @@ def test_a_connect_has_no_body(line: str) -> None:
 
 def test_the_end_of_a_phase_ends_everything() -> None:
     """Tunnels, requests and listeners; their events are written before the answer."""
-    origin = Origin(lambda conn: conn.rest())
+    origin = Origin(lambda conn: conn.send(conn.rest()))
     with place({("a.example.org", 7): origin}, allow=["tcp://a.example.org:7"]) as here:
         with here.connect() as client, here.connect() as idle:
             client.tunnel("a.example.org:7").send(b"hello")

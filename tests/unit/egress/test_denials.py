@@ -54,6 +54,17 @@ def test_what_is_no_denial(status: int, error: str) -> None:
     assert document(data) == {"error": error, "host": "a.example.org", "port": 443, "rule": "x", "reason": "because"}
 
 
+def test_git_is_told_in_its_own_way() -> None:
+    """Git shows a body of plain text, and of an answer to a push its server's report alone."""
+    head, _, body = answer(Refusal(403, "git", "team/app may be read", plain=True), PLAN, close=True).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403 Blocked by aienv: git\r\nContent-Type: text/plain\r\n")
+    assert body == b"blocked by aienv: team/app may be read\n"
+    head, _, body = answer(Refusal(403, "git", "no", git_report=b"0000"), PLAN, close=True).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-receive-pack-result\r\n")
+    assert b"X-Aienv-Denied: git" in head
+    assert body == b"0000"
+
+
 def test_nothing_breaks_the_status_line() -> None:
     """Whatever stands in a rule or a flag."""
     data = answer(Refusal(403, "x", "y", "h", 1, "--allow-host 'a\r\nSet-Cookie: x é'", ""), CLOSED, close=False)

@@ -206,6 +206,16 @@ def test_refused_pushes(body: bytes, because: str) -> None:
     assert because in judged.reason
 
 
+def test_a_refusal_that_git_shows() -> None:
+    """For each ref known so far and the one it is about, as git's server says it; where git asked for no report, nothing."""
+    body = CREATE + command(NULL, ONE, b"refs/heads/main")
+    reason = b"refs/heads/main is not below refs/heads/aienv/\n"
+    lines = (b"unpack ok\n", b"ng refs/heads/aienv/a " + reason, b"ng refs/heads/main " + reason)
+    assert verdict(body).report == packet(b"\1" + b"".join(map(packet, lines)) + b"0000") + b"0000"
+    assert verdict(command(NULL, ONE, b"refs/heads/main", b" report-status")).report == b""
+    assert verdict(CREATE + b"0000PACK").report == b""
+
+
 def test_a_verdict_stays() -> None:
     """After a refusal nothing that follows helps."""
     reader = PushReader()

@@ -21,7 +21,8 @@ def started() -> tuple[Usage, Events]:
 def as_log(events: Events) -> list[bytes]:
     """The lines of a log that holds these events, and others."""
     head, lines = EMPTY, []
-    for kind, facts in [("run.begin", {"kind_of": "net"}), *events, ("run.end", {})]:
+    others: Events = [("run.begin", {"kind_of": "net"}), ("run.end", {})]
+    for kind, facts in [others[0], *events, others[1]]:
         line, head = append(head, 1.0, "run", kind, facts)
         lines.append(line.rstrip(b"\n"))
     return lines
@@ -135,7 +136,12 @@ def test_a_log_that_was_changed() -> None:
 def test_from_several_threads() -> None:
     """Counts are whole: one thread writes while another one reads."""
     usage, _ = started()
-    threads = [threading.Thread(target=lambda: [usage.allowed(allowed("a.example")) for _ in range(500)]) for _ in range(4)]
+
+    def write() -> None:
+        for _ in range(500):
+            usage.allowed(allowed("a.example"))
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
