@@ -85,7 +85,6 @@ class Internet:
     files: Path
     git: Path
     unix: tuple[str, ...]
-    there: int = 0  # a process in the servers' namespace, for tests that bring a server of their own
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -138,7 +137,7 @@ def running() -> Iterator[Internet]:
         _serve(undo, folder, there, {"place": "there", "names_at": [RESOLVER], "udp": [[THERE, 123], [METADATA, 53], [THERE6, 123]]})
         # On loopback a resolver too: many machines have one there.
         _serve(undo, folder, here, {"place": "here", "names_at": ["127.0.0.53", "127.0.0.1", "::1"], "udp": [[HERE, 123]], "unix": unix})
-        yield Internet(folder, here, folder / "trusted" / "ca.pem", folder / "files", folder / "git", unix, there)
+        yield Internet(folder, here, folder / "trusted" / "ca.pem", folder / "files", folder / "git", unix)
 
 
 def sweep() -> None:
