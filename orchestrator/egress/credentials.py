@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.egress.bodies import Filter
 from orchestrator.egress.denials import Refusal, Refused
-from orchestrator.egress.gitpush import judge_git_request
+from orchestrator.egress.gitpush import judge_git_request, looks_like_git
 from orchestrator.egress.http1 import Fields, RequestHead
 from orchestrator.egress.judge import Place
 from orchestrator.egress.standins import BoundSecret, Scrubber, Swapper
@@ -58,7 +58,7 @@ class Vault:
         push = self._judge_git(head, place)
         fields = [(name, value) for name, value in swapped.headers if name.lower() != "accept-encoding"]
         used = [secret for secret in self._secrets if secret.name in swapped.used]
-        return Pass((*fields, ("Accept-Encoding", "identity")), swapped.used, push, self._swapper.scrub, Scrubber(used))
+        return Pass((*fields, ("Accept-Encoding", "identity")), swapped.used, push, self._swapper.scrub, Scrubber(used, swapped.encoded))
 
     def check_target(self, head: RequestHead, host: str, port: int) -> None:
         """Raises Misplaced: a stand-in stands in the request's target, which servers write into their logs."""
@@ -78,10 +78,10 @@ class Vault:
         """Whether the body is a push. Raises Refused."""
         full = place.host.with_port(place.port)
         named = next((repo.host for repo in self._repos if repo.host in (place.host.name, full)), None)
-        if named is None:
-            return False
         query = place.target.partition("?")[2]
-        verdict = judge_git_request(head.method, place.path, query, head.fields, self._repos, named)
+        if named is None and not looks_like_git(place.path, query):
+            return False
+        verdict = judge_git_request(head.method, place.path, query, head.fields, self._repos, named or full)
         if not verdict.allowed:
             plain = place.path.endswith("/info/refs")
             raise Refused(Refusal(403, "git", verdict.reason, place.host.name, place.port, plain=plain))

@@ -11,6 +11,7 @@ misplaced: the caller refuses such a request, and records it.
 
 import base64
 import binascii
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -143,13 +144,14 @@ def split_bound(bound: str) -> tuple[str, int]:
 class SwapResult:
     """``headers``: with real values, unless something is misplaced: then as they came. ``used``, ``misplaced``: names of secrets.
 
-    ``reason``: why something is misplaced, for people; holds no value.
+    ``reason``: why something is misplaced, for people; holds no value. ``encoded``: what was written in base64, and what stood there.
     """
 
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     used: tuple[str, ...]
     misplaced: tuple[str, ...]
     reason: str = ""
+    encoded: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 # A header carries credentials when its name ends so (after nothing, or after a dash). The rest never gets a real value.
@@ -182,12 +184,14 @@ class Swapper:
             return SwapResult(came, (), ())
         used: dict[str, None] = {}
         misplaced: dict[str, str] = {}
+        encoded: dict[str, str] = {}
         swapped = []
         for name, value in came:
             found = self._found(f"{name}\n{value}".encode("latin-1", "replace"))
             allowed = [one for one in found if one.goes_to(host, port, phase) and carries_credentials(name)]
             table = {one.stand_in: one.value for one in allowed}
             swapped.append((name, rewrite(value, table)))
+            encoded.update((new, token) for token in _BASE64.findall(value) if (new := _inside(token, table)) != token)
             used.update(dict.fromkeys(one.name for one in allowed))
             # What the real values themselves look like is no matter of ours, so they are left out when looking for leftovers.
             rest = rewrite(value, dict.fromkeys(table, ""))
@@ -195,7 +199,7 @@ class Swapper:
                 misplaced.setdefault(one.name, _why(one, name, host, port, phase))
         if misplaced:
             return SwapResult(came, (), tuple(misplaced), "; ".join(misplaced.values()))
-        return SwapResult(tuple(swapped), tuple(used), ())
+        return SwapResult(tuple(swapped), tuple(used), (), encoded=tuple(encoded.items()))
 
     def misplaced_in(self, data: bytes) -> tuple[str, ...]:
         """Names of the secrets whose stand-in stands in ``data`` (a request target, say): as it is, percent-encoded, in base64 or hex."""
@@ -227,12 +231,15 @@ class Scrubber:
     """Takes real values out of the body of an answer, piece by piece, without changing its length.
 
     For bodies that are not compressed. It holds back only what may be the beginning of a value, so that events arrive when they are sent.
+    ``encoded``: further texts that hold a value, and what to put there (``SwapResult.encoded``): who repeats ``Basic ...`` repeats it.
     """
 
     SHORTEST = 8  # bytes; shorter values would be found where they are not
 
-    def __init__(self, secrets: Iterable[BoundSecret]) -> None:
-        pairs = [(one.value.encode("latin-1"), one.stand_in.encode("latin-1")) for one in secrets if len(one.value) >= self.SHORTEST]
+    def __init__(self, secrets: Iterable[BoundSecret], encoded: Iterable[tuple[str, str]] = ()) -> None:
+        texts = [(one.value, one.stand_in) for one in secrets if len(one.value) >= self.SHORTEST]
+        texts += encoded
+        pairs = [(form(value).encode(), form(made).encode()) for value, made in texts for form in _REPEATED]
         pairs.sort(key=lambda pair: -len(pair[0]))  # of two values of which one begins as the other, the longer first
         self._table = {value: made if len(made) == len(value) else b"*" * len(value) for value, made in pairs}
         self._held = b""
@@ -271,6 +278,15 @@ def _replaced(text: str, table: Mapping[str, str]) -> str:
 
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}", re.ASCII)
+_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+# How services write a text into what they answer: as it is, in addresses and forms, in JSON of two manners, in HTML.
+_REPEATED: tuple[Callable[[str], str], ...] = (
+    lambda text: text,
+    lambda text: quote(text, safe=""),
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    lambda text: text.translate(_HTML),
+)
 
 
 def _inside(token: str, table: Mapping[str, str]) -> str:

@@ -184,6 +184,35 @@ def test_a_stand_in_for_another_place(world: Authority, own: Authority) -> None:
         assert "not for the phase 'agent'" in client.ask(get("http://a.example.org/", header)).denial["reason"]
 
 
+def test_a_repeated_basic_header(world: Authority, own: Authority) -> None:
+    """A body that shows ``Authorization: Basic`` as it arrived, which many test services do, shows the stand-in's."""
+    def script(conn: Conn) -> None:
+        while head := conn.head():
+            seen = head.partition(b"Basic ")[2].partition(b"\r\n")[0]
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(seen) + seen)
+
+    origin = Origin(script, tls=world.server("a.example.org"))
+    setting = {"allow": ["a.example.org"], "inspect": ["a.example.org"], "leaves": [own.leaf("a.example.org")], "secrets": [SECRET]}
+    sent = base64.b64encode(f"user:{STAND_IN}".encode())
+    with place({A: origin}, upstream_ca=world.ca, **setting) as here, inside(here, own) as client:  # type: ignore[arg-type]
+        assert client.ask(request(f"Authorization: Basic {sent.decode()}")).body == sent
+    assert base64.b64encode(f"user:{VALUE}".encode()) in bytes(origin.received[0])
+
+
+def test_git_where_no_repository_is_named(world: Authority, own: Authority) -> None:
+    """A credential of a service whose API and git share a host serves no fetch and no push; its API it does serve."""
+    origin = Origin(answering(), tls=world.server("a.example.org"))
+    setting = {"allow": ["a.example.org"], "inspect": ["a.example.org"], "leaves": [own.leaf("a.example.org")], "secrets": [SECRET]}
+    login = "Authorization: Basic " + base64.b64encode(f"oauth2:{STAND_IN}".encode()).decode()
+    with place({A: origin}, upstream_ca=world.ca, **setting) as here, inside(here, own) as client:  # type: ignore[arg-type]
+        for path in ("/team/app.git/info/refs?service=git-receive-pack", "/team/app.git/git%2Dreceive-pack"):
+            answer = client.ask(request(login, path=path))
+            assert (answer.status, answer.headers["x-aienv-denied"]) == (403, "git")
+        assert client.ask(request(login, path="/api/v4/projects")).status == 200
+        assert client.ask(request(path="/team/app.git/info/refs?service=git-upload-pack")).status == 200
+    assert bytes(origin.received[0]).count(b"info/refs") == 1
+
+
 def test_compressed_answers_pass_as_they_are(world: Authority, own: Authority) -> None:
     """A server that compresses although it was asked not to is not read wrongly."""
     packed = gzip.compress(b"hello" * 1000)

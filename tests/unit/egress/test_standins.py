@@ -346,6 +346,26 @@ def test_bodies_are_scrubbed_in_pieces(parts: list[str], data: st.DataObject) ->
     assert out == body.replace(REAL.encode(), STAND_IN.encode()).replace(GITHUB.encode(), GITHUB_STAND_IN.encode())
 
 
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        pytest.param(basic("a", STAND_IN), lambda header: header, id="basic"),
+        pytest.param(basic("a", STAND_IN).rstrip("="), lambda header: header, id="without-padding"),
+        pytest.param(basic("ab", STAND_IN), lambda header: header, id="another-alignment"),
+        pytest.param(basic("a?>~~~", STAND_IN + "~~??"), lambda header: header.replace("/", "\\/"), id="in-json-of-php"),
+        pytest.param(basic("a", STAND_IN), lambda header: quote(header, safe=""), id="in-an-address"),
+    ],
+)
+def test_repeated_in_base64(sent: str, shown: Callable[[str], str]) -> None:
+    """A service whose answer's body shows the header that it was sent shows what the client sent, also where that was base64."""
+    result = SWAPPER.swap((("Authorization", sent),), "api.anthropic.com", 443, "agent")
+    arrived = dict(result.headers)["Authorization"]
+    assert arrived != sent
+    scrubber = Scrubber((KEY,), result.encoded)
+    body = f"<{shown(arrived)}>".encode()
+    assert scrubber.feed(body[:30]) + scrubber.feed(body[30:]) + scrubber.finish() == f"<{shown(sent)}>".encode()
+
+
 def test_events_are_not_held_back() -> None:
     """Only what may be the beginning of a value waits for more."""
     scrubber = Scrubber((KEY, TOKEN))
