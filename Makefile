@@ -3,6 +3,7 @@
 
 PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest
+WORKERS ?= 2
 
 .PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress clean
 
@@ -11,7 +12,7 @@ help:
 	  'make demo         run a real task: in a container where an engine answers or can be started, else under bubblewrap' \
 	  'make demo-docker  the same on a Docker engine of its own, which ends with it' \
 	  'make demo-local   the same under bubblewrap' \
-	  'make test         all tests but the slow ones' \
+	  'make test         all tests but the slow ones, by two workers (WORKERS=N; TESTS=PATH... for some of them)' \
 	  'make test-slow    the slow ones' \
 	  'make lint types   ruff; mypy --strict' \
 	  'make bench        what a run costs, against a plain clone and a raw engine' \
@@ -31,7 +32,7 @@ demo-local:
 	@examples/demo.sh local
 
 test: setup-test
-	$(PYTEST) -m 'not slow' $(TESTS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m 'not slow' $(TESTS)
 
 test-slow: setup-test
 	$(PYTEST) -m slow $(TESTS)
