@@ -86,7 +86,8 @@ def test_java_is_told_by_the_one_variable_that_it_reads() -> None:
 def test_ssh_goes_through_the_proxy_only_where_it_may_go(network: NetworkPlan, has: bool) -> None:
     """Then its program is inside too."""
     command = agent(network).get("GIT_SSH_COMMAND")
-    assert command == (f"ssh -o ProxyCommand='/opt/aienv/bin/python3 -I -S {CONNECT_PROGRAM} 3128 %h %p'" if has else None)
+    known = " -o GlobalKnownHostsFile=/run/aienv/known_hosts" if network.ssh else ""
+    assert command == (f"ssh -o ProxyCommand='/opt/aienv/bin/python3 -I -S {CONNECT_PROGRAM} 3128 %h %p'{known}" if has else None)
     brought = dict(inputs(NoNetwork(network)))
     assert set(brought) == ({CONNECT_PROGRAM} if has else set())
 

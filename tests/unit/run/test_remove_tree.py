@@ -10,7 +10,7 @@ ORDINARY = 65533
 
 def test_closed_folders_are_opened_and_links_left_alone(tmp_path: Path) -> None:
     """Read-only folders with files, closed ones inside closed ones, and a link out of the tree."""
-    for folder in (tmp_path, *[parent for parent in tmp_path.parents if parent.name.startswith("pytest")]):
+    for folder in (tmp_path, *[parent for parent in tmp_path.parents if parent.name.startswith(("pytest", "popen"))]):
         folder.chmod(0o755)
     outside = tmp_path / "outside"
     outside.mkdir()
