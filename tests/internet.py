@@ -70,21 +70,23 @@ WILDCARDS: Mapping[str, tuple[str, ...]] = {"*.wild.example.org": ("93.184.215.1
 HTTP_PORTS, TLS_PORTS = (80, 8080), (443, 8443)
 GREETINGS: Mapping[str, str] = {"22": "SSH-2.0-small_internet\r\n", "25": "220 small-internet\r\n", "7000": ""}
 UNIX_NAME = "@aienv-small-internet"
-GIT_LOGIN = "robot:canary-git-token"
 HOST_PORT = 8080  # on loopback, here
 
 
 @dataclass(frozen=True)
 class Internet:
     """``ca``: the authority that signed every server's certificate (PEM). ``files``, ``git``: folders that are served below ``/files/``
-    and, to git, below ``/git/NAME.git`` and (for ``GIT_LOGIN``) ``/private-git/NAME.git``. ``unix``: sockets of the machine here."""
+    and, to git, below ``/git/NAME.git`` and ``/private-git/NAME.git``: this asks for the password that the file ``git_password`` holds.
+    ``unix``: sockets of the machine here. ``there``: a process in the servers' namespace, for tests that bring a server of their own."""
 
     folder: Path
     here: int
     ca: Path
     files: Path
     git: Path
+    git_password: Path
     unix: tuple[str, ...]
+    there: int
 
     @property
     def prefix(self) -> tuple[str, ...]:
@@ -127,6 +129,7 @@ def running() -> Iterator[Internet]:
         folder.chmod(0o755)
         (folder / "owner").write_text(f"{os.getpid()} {start_time(os.getpid())}")
         (folder / "log").touch()
+        (folder / "git-password").write_text("password-of-the-git-server")
         for name in ("files", "git"):
             (folder / name).mkdir()
         _certificates(folder)
@@ -137,7 +140,7 @@ def running() -> Iterator[Internet]:
         _serve(undo, folder, there, {"place": "there", "names_at": [RESOLVER], "udp": [[THERE, 123], [METADATA, 53], [THERE6, 123]]})
         # On loopback a resolver too: many machines have one there.
         _serve(undo, folder, here, {"place": "here", "names_at": ["127.0.0.53", "127.0.0.1", "::1"], "udp": [[HERE, 123]], "unix": unix})
-        yield Internet(folder, here, folder / "trusted" / "ca.pem", folder / "files", folder / "git", unix)
+        yield Internet(folder, here, folder / "trusted" / "ca.pem", folder / "files", folder / "git", folder / "git-password", unix, there)
 
 
 def sweep() -> None:
@@ -238,7 +241,7 @@ def _serve(undo: contextlib.ExitStack, folder: Path, namespace: int, config: Map
         "certificate": f"{folder}/server.pem", "key": f"{folder}/server.key", "unknown_certificate": f"{folder}/unknown.pem",
         "unknown_key": f"{folder}/unknown.key", "unknown_name": "untrusted.example.org", "http_ports": HTTP_PORTS, "tls_ports": TLS_PORTS,
         "line_ports": list(GREETINGS), "greetings": GREETINGS, "files": str(folder / "files"), "git": str(folder / "git"),
-        "git_login": GIT_LOGIN, "unix": (), **config,
+        "git_password": str(folder / "git-password"), "unix": (), **config,
     }  # fmt: skip
     with open(folder / f"servers-{config['place']}.log", "wb") as errors:
         process = subprocess.Popen(

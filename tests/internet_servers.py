@@ -247,13 +247,13 @@ class Web(BaseHTTPRequestHandler):
         self.wfile.write(b"\x88\x00")
 
     def git(self, path: str, body: bytes) -> None:
-        """Repositories of the folder ``git``, by git's own program; those below /private-git ask for the configured user."""
+        """Repositories of the folder ``git``, by git's own program; those below /private-git ask for a password, of any user."""
         given = self.headers.get("Authorization", "")
         user = ""
         if path.startswith("/private-git/"):
             with contextlib.suppress(ValueError):
                 user = base64.b64decode(given.removeprefix("Basic ")).decode() if given.startswith("Basic ") else ""
-            if user != CONFIG["git_login"]:
+            if user.partition(":")[2] != Path(CONFIG["git_password"]).read_text():
                 self.answer(b"", 401, WWW_Authenticate='Basic realm="git"')
                 return
         split = urlsplit(self.path)
