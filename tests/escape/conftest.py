@@ -35,7 +35,7 @@ def attempt(request: pytest.FixtureRequest, host: Host, internet: Internet, test
         request.getfixturevalue("bwrap")
         engine: Engine | None = None
         if subject.startswith("docker"):
-            engine = request.getfixturevalue("engine")
+            engine = request.getfixturevalue("engine26" if subject.startswith("docker26") else "engine")
             try:
                 engines.image(engine, "base")
             except (CannotHave, TimeoutError) as problem:

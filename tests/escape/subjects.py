@@ -27,7 +27,7 @@ FOLDER = Path(__file__).parent
 PROGRAMS = FOLDER / "programs"
 NAMES = tuple(driver.programs(PROGRAMS))
 USER, USER_GROUP = 64999, 64998  # numbers without accounts, as containers and CI runners often have
-SUBJECTS = tuple(f"{backend}-{user}" for backend in ("local", "docker") for user in ("root", "user"))
+SUBJECTS = ("local-root", "local-user", "docker-root", "docker-user", "docker26-root")
 SYSTEM_PYTHON = "/usr/bin/python3"
 MASKED = (".env", "conf/key.pem", ".npmrc")
 CANARY = "CANARY-4f1c7a"
@@ -200,7 +200,7 @@ def sleeping(word: str) -> list[int]:
 @contextlib.contextmanager
 def product(subject: str, base: Path, internet: Internet, engine: Engine | None, cache: Path) -> Iterator[Aienv]:
     """aienv as the subject has it, in a repository with the programs, started on the small internet's machine."""
-    backend, user = subject.split("-")
+    place, user = subject.split("-")
     (base / "home" / "cache").mkdir(parents=True)
     tools = toolbox.ensure(cache, lambda line: None)  # takes seconds to make, and is the same for all
     if user == "root":
@@ -235,7 +235,14 @@ def product(subject: str, base: Path, internet: Internet, engine: Engine | None,
     words += tuple(word for rule in ALLOWED for word in ("--allow-host", rule)) + tuple(
         word for rule in DENIED for word in ("--deny-host", rule)
     )
-    made = Aienv(base / "home", environ, ("--backend", backend, *words, *SECRETS), (python,), (*internet.prefix, *prefix), base / "app")
+    made = Aienv(
+        base / "home",
+        environ,
+        ("--backend", place.removesuffix("26"), *words, *SECRETS),
+        (python,),
+        (*internet.prefix, *prefix),
+        base / "app",
+    )
     with contextlib.ExitStack() as undo:
         if engine and user == "user":
             socket = engine.address.removeprefix("unix://")
@@ -269,7 +276,7 @@ def try_everything(
     (base / "witness").mkdir()
     (base / "witness").chmod(0o777)
     make_target(base / "app")
-    user = USER if subject.endswith("user") else {"local": 65533, "docker": 1000}[subject.split("-")[0]]
+    user = USER if subject.endswith("user") else 65533 if subject.startswith("local") else 1000
     with product(subject, base, internet, engine, cache) as aienv, victim(user, base / "witness", f"victim-{subject}") as process:
         address = engine.address.removeprefix("unix://") if engine else "/nonexistent"
         words = json.dumps(facts(subject, base, host, internet, address, process.pid, internet.here))

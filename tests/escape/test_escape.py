@@ -14,7 +14,7 @@ from tests.escape.subjects import BADLY_NAMED, CANARY, NAMES, PROGRAMS, SUBJECTS
 from tests.internet import SERVED
 
 Outcomes = Callable[[str], Outcome]
-MARKS = {"local": pytest.mark.bwrap, "docker": pytest.mark.docker}
+MARKS = {"local": (pytest.mark.bwrap,), "docker": (pytest.mark.docker,), "docker26": (pytest.mark.docker, pytest.mark.slow)}
 EACH = [pytest.param(subject, marks=MARKS[subject.split("-")[0]], id=subject) for subject in SUBJECTS]
 SOME = [pytest.param("local-root", marks=MARKS["local"]), pytest.param("docker-user", marks=MARKS["docker"])]
 TOGETHER = tuple(name for name in NAMES if not name.startswith(driver.REFUSED))
