@@ -199,10 +199,15 @@ def _supervise(context: Context, process: Process, interrupts: Interrupts, sink:
 def run_shell(
     context: Context, environment: Environment, phase: Phase, number: int, command: str, interrupts: Interrupts
 ) -> CheckResult:
-    """One setup command or check, through the shell, in the same confinement as the agent's."""
+    """One setup command or check, through the shell, in the same confinement as the agent's.
+
+    Raises:
+        EnvironmentFailed: broker or environment ended under it, so its exit code says nothing about the command.
+    """
     folder = context.folder.run / LOG_FOLDERS[phase]
     folder.mkdir(exist_ok=True)
     sink = TailSink(folder / f"{number}.log", context.plan.limits.output_bytes)
+    broker_lost = False
     begin = time.monotonic()
     with ExitStack() as undo:
         undo.callback(context.network.quiet)
@@ -214,12 +219,17 @@ def run_shell(
             while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
                 if message == "limit" and watch.breach is None:
                     continue  # it was the agent's, which ended before it was heard
+                broker_lost |= message == "broker-lost"
                 process.stop(CHECK_GRACE_S)
                 end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
             if message is None:
                 process.stop(CHECK_GRACE_S)
                 process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
         ended = process.wait(0)
+    if broker_lost or (ended is not None and ended.lost):
+        why = "the broker was killed" if broker_lost else environment.describe_end()
+        message = f"the environment ended while {phase} command {command!r} ran: {why}"
+        raise EnvironmentFailed(message, remedy="run the task again", code="environment-lost")
     code = 124 if message is None else ended.code if ended and ended.code is not None else 125
     text = (ended.failure or "") if ended and ended.failure else sink.tail.decode("utf-8", "backslashreplace")
     if watch.breach is not None:

@@ -73,9 +73,10 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         AienvError: a credential cannot be had, or the run's folder could not be made; nothing else was.
     """
     folder = folders.run_folder(paths, run_id)
-    secrets, ssh = fetch_secrets(prepared.plan, environ), find_ssh(prepared.plan, environ)
     interrupts = Interrupts()
     with interrupts.installed(), ExitStack() as undo:
+        with interrupts.abortable():  # a command that gives a credential may wait for something
+            secrets, ssh = fetch_secrets(prepared.plan, environ), find_ssh(prepared.plan, environ)
         lock = folders.create(folder)
         undo.callback(lock.release)
         write_atomically(folder.plan, canonical_json(prepared.plan) + b"\n")
@@ -210,8 +211,9 @@ def _set_up(context: Context, result: Result, interrupts: Interrupts) -> None:
                 raise Interrupted("interrupted during the setup")
             if done.exit_code != 0:
                 log = context.folder.run / "setup" / f"{number}.log"
+                said = done.output_tail[-500:].strip()
                 raise EnvironmentFailed(
-                    f"setup command {command!r} failed with code {done.exit_code}: {done.output_tail[-500:].strip()}",
+                    f"setup command {command!r} failed with code {done.exit_code}" + (f": {said}" if said else ""),
                     remedy=f"its whole output is in {log}",
                     code="setup",
                 )

@@ -131,6 +131,13 @@ def reports(product: Aienv) -> list[Path]:
     return list((product.home / "runs").glob("*/report.json"))
 
 
+def ended_steps(product: Aienv) -> dict[str, Any]:
+    """The steps that the only run has finished, by name."""
+    (journal,) = (product.home / "runs").glob("*/journal.jsonl")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return {line["step"]: line for line in lines if line.get("state") == "end"}
+
+
 def shown_flags(done: Done) -> list[list[str]]:
     """The flags that a summary's lines offer, split as a shell would."""
     offers = [line.partition("to allow it: ")[2] for line in done.errors.splitlines() if "to allow it: " in line]

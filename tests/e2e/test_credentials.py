@@ -4,10 +4,14 @@
 
 import base64
 import json
+import os
 import secrets
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +19,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.online import allow, finish
-from tests.e2e.product import Aienv, branches, git, make_repository, read_until
+from tests.e2e.product import ROOT, Aienv, branches, end, git, make_repository, processes_with, read_until
 from tests.engine import Engine
 from tests.internet import Internet
 
+EXAMPLE = ROOT / "examples" / "fix-bug"
 ORIGIN, OTHER = "origin.example.org", "other.example.org"
 
 
@@ -113,6 +118,45 @@ def test_gateways(online: Aienv, internet: Internet, keys: Keys) -> None:
     ]  # fmt: skip
     repeated = git("show", f"{run.report['result']['branch']}:repeated", cwd=online.cwd)
     assert keys["ANTHROPIC_API_KEY"] not in repeated
+
+
+MODEL_PORT = 9443
+
+
+@pytest.fixture
+def model(internet: Internet, tmp_path: Path) -> Iterator[Path]:
+    """The scripted model, behind TLS in the small internet; the file where it writes what it was asked."""
+    folder = Path(os.environ.get("AIENV_FAKE_MODEL") or ROOT.parent / "shared" / "fake_model").absolute()
+    if not (folder / "fake_model.py").exists():
+        pytest.skip("no scripted model server: set AIENV_FAKE_MODEL to the folder that holds fake_model.py")
+    log = tmp_path / "asked"
+    words = (folder / "fake_model.py", "--script", EXAMPLE / "model.json", "--host", "0.0.0.0", "--port", MODEL_PORT, "--log", log)
+    tls = ("--tls", internet.folder / "server.pem", internet.folder / "server.key")
+    enter = ("nsenter", "--target", internet.there, "--net", "--", "setpriv", "--pdeathsig", "KILL", "--")
+    command = [str(word) for word in (*enter, sys.executable, "-B", "-I", *words, *tls)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        assert str(MODEL_PORT).encode() in process.stdout.readline()
+        yield log
+        process.kill()
+
+
+@pytest.mark.fake_model
+def test_an_agent_and_its_model(online: Aienv, model: Path, keys: Keys) -> None:
+    """An agent works against a model's service by the base URL and the key that it finds: the bug is fixed, the key never was inside."""
+    for file in ("repository/durations.py", "repository/test_durations.py", "agent.py"):
+        shutil.copy(EXAMPLE / file, online.cwd)
+    git("add", "-A", cwd=online.cwd)
+    git("commit", "-qm", "a bug", cwd=online.cwd)
+    service = f"{ORIGIN}:{MODEL_PORT}"
+    ask = 'AGENT_KEY=$OPENAI_API_KEY exec python3 agent.py --model "$OPENAI_BASE_URL" "The tests of durations.py fail."'
+    check = ("--check", "python3 -m unittest -q")
+    run = finish(online, *allow(service), *keys.flags(OPENAI_API_KEY=service), *check, "--", "sh", "-c", ask)
+    assert (run.done.code, run.report["checks"][0]["exit_code"]) == (0, 0), run.done.errors
+    asked = [json.loads(line)["path"] for line in model.read_text().splitlines()]
+    assert len(asked) > 3
+    assert set(asked) == {"/v1/chat/completions"}
+    assert run.report["network"]["credentials"] == [["OPENAI_API_KEY", ORIGIN, len(asked)]]
 
 
 CLIENTS = {
@@ -289,6 +333,19 @@ def test_a_credential_that_cannot_be_had(local: Aienv, words: tuple[str, ...], c
     assert len(done.errors.strip().splitlines()) >= 2, "the remedy"
     assert not (local.home / "runs").exists() or list((local.home / "runs").iterdir()) == []
     assert not (local.home / "work").exists() or list((local.home / "work").iterdir()) == []
+
+
+def test_interrupted_while_a_credential_is_fetched(local: Aienv) -> None:
+    """^C ends the wait for a command that asks for something: 130, no run, and the command is gone."""
+    asking = ("--secret", "API_TOKEN=cmd://sleep 54321", "--secret-host", f"API_TOKEN={ORIGIN}")
+    process = local.start(*allow(ORIGIN), *asking, "--", "true")
+    while not (waits := [line for line in processes_with("sleep 54321") if line.startswith("sleep")]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert (end(process).code, len(waits)) == (130, 1)
+    assert [line for line in processes_with("sleep 54321") if line.startswith("sleep")] == []
+    assert not (local.home / "runs").exists() or list((local.home / "runs").iterdir()) == []
 
 
 USELESS = [

@@ -9,12 +9,11 @@ import re
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.e2e.online import allow, asking, finish, reports, shown_flags
+from tests.e2e.online import allow, asking, ended_steps, finish, reports, shown_flags
 from tests.e2e.product import Aienv, branches, end, git, processes_with, read_until
 from tests.internet import BAD_NAMES, HERE, METADATA, SERVED, WILDCARDS, Internet
 
@@ -373,20 +372,13 @@ wait
 """
 
 
-def journal(home: Path) -> dict[str, Any]:
-    """The steps that the newest run has finished, by name."""
-    (file,) = (home / "runs").glob("*/journal.jsonl")
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    return {line["step"]: line for line in lines if line.get("state") == "end"}
-
-
 @pytest.mark.parametrize("victim", ["main", "broker"])
 def test_killed_while_something_is_fetched(online: Aienv, victim: str) -> None:
     """kill -9 of our own processes in the middle of a transfer: nothing lives on, the work is harvested, the requests are in the report."""
     process = online.start("--allow-host", "origin.example.org", "--", "sh", "-c", DOWNLOADS)
     read_until(process, b"ready")
     (run,) = online("ps", "--json").document
-    broker = journal(online.home)["broker"]["pid"]
+    broker = ended_steps(online)["broker"]["pid"]
     os.kill(process.pid if victim == "main" else broker, signal.SIGKILL)
     done = end(process)
     deadline = time.monotonic() + 60

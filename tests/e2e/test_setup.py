@@ -1,12 +1,14 @@
 """Setup commands: before the agent, in the same sandbox, with credentials of their own; when one fails the agent does not start."""
 
 import json
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.online import allow, finish, reports
+from tests.e2e.online import allow, ended_steps, finish, reports
 from tests.e2e.product import Aienv, branches, end, git
 from tests.internet import Internet
 
@@ -105,6 +107,22 @@ def test_interrupted_while_it_is_set_up(local: Aienv, number: signal.Signals) ->
     assert report["status"] == "interrupted"
     assert git("show", f"{branches(local.cwd)[0]}:made", cwd=local.cwd) == "x\n"
     assert list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--setup", "--check"])
+def test_the_broker_is_killed_meanwhile(local: Aienv, option: str) -> None:
+    """That is no failure of the command: the run says what happened, with code 3."""
+    process = local.start(option, "echo x > made; sleep 600", "--", "sh", "-c", "echo by the agent > agent")
+    while not list(local.home.glob("work/*/workspace/app/made")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(ended_steps(local)["broker"]["pid"], signal.SIGKILL)
+    done = end(process)
+    (report,) = [json.loads(file.read_text()) for file in reports(local)]
+    assert (done.code, report["status"], report["error"]["code"]) == (3, "error", "environment-lost"), done.errors
+    assert "the broker was killed" in report["error"]["message"]
+    assert git("ls-tree", "--name-only", branches(local.cwd)[0], cwd=local.cwd).split()[-2] == ("made" if option == "--setup" else "agent")
+    assert list((local.home / "work").iterdir()) == []
 
 
 def test_setup_of_a_task_file(local: Aienv, tmp_path: Path) -> None:
