@@ -1,4 +1,4 @@
-"""Stand-ins in headers: whatever is sent, no real value goes where it does not belong, and no stand-in goes out beside one.
+"""Stand-ins in headers: whatever is sent, no real value goes where it does not belong, and no stand-in goes to a host that is not its own.
 
 The input is lines of ``name: value``; the words below put stand-ins into it in many forms.
 """
@@ -43,7 +43,9 @@ def check_swap(headers: tuple[tuple[str, str], ...], host: str) -> None:
         assert result.headers == headers
         assert not result.used
         return
-    assert SWAPPER.misplaced_in(out.encode("latin-1")) == ()
+    # A stand-in's own host may get it in an encoding inside an encoding: it is worth nothing there, as everywhere.
+    left = SWAPPER.misplaced_in(out.encode("latin-1"))
+    assert all(secret.goes_to(host, 443, "agent") for secret in SECRETS if secret.name in left)
     sent = "\n".join(f"{name}: {value}" for name, value in headers)
     for secret in SECRETS:  # a value may stand in the input by chance, but it is added only towards its host, and to its headers
         if not secret.goes_to(host, 443, "agent"):
