@@ -137,7 +137,7 @@ def batches(names: list[str]) -> Iterator[tuple[list[str], int]]:
     """In the order of the groups; those that must not be disturbed, or disturb others, by themselves."""
     for group in GROUPS:
         mine = [name for name in names if name.startswith(f"{group}/")]
-        yield [name for name in mine if name not in ALONE], SIDE_BY_SIDE.get(group, 1)
+        yield [name for name in mine if name not in ALONE], SIDE_BY_SIDE.get(group, 1) * (2 if OUTSIDE and group in SIDE_BY_SIDE else 1)
         yield [name for name in mine if name in ALONE], 1
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from urllib.parse import unquote
 
-IDLE_S = 1.0
+IDLE_S = 0.5
 
 
 def destination(authority: str, port: int) -> tuple[str, int]:

@@ -49,7 +49,11 @@ ALLOWED = (
     *(rule for name in BADLY_NAMED for rule in (name, f"http://{name}", f"http://{name}:8080")),
 )  # fmt: skip
 DENIED = ("blocked.wild.example.org",)
-SECRETS = ("--secret", "ESCAPE_TOKEN=env://REAL_TOKEN", "--secret-host", "ESCAPE_TOKEN=other.example.org")
+SECRETS = (
+    "--secret", "ESCAPE_TOKEN=env://REAL_TOKEN", "--secret-host", "ESCAPE_TOKEN=other.example.org",
+    "--secret", "OPENAI_API_KEY=env://REAL_TOKEN", "--secret-host", "OPENAI_API_KEY=other.example.org/public/api",
+)  # fmt: skip
+SERVICE = ("openai", "other.example.org")  # what the gateway leads to
 LIMITS = {"cpus": 1, "pids": 200, "disk": 1 << 30, "open_files": 1 << 16}
 IPC_CREAT, IPC_RMID = 0o1000, 0
 
@@ -167,7 +171,7 @@ def facts(subject: str, base: Path, host: Host, internet: Internet, engine: str,
         "abstract": next(name for name in internet.unix if name.startswith("@"))[1:], "host_port": HOST_PORT,
         "namespaces": {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("user", "mnt", "pid", "net", "ipc", "uts")},
         "host_words": ["value-of-the-host"], "turned_words": [MEMORY_CANARY[::-1], TOKEN[::-1]], "turned_token": TOKEN[::-1],
-        "own_ports": [3128, 3129], "witness": str(base / "witness"), **LIMITS,
+        "own_ports": [3128, 3129], "service": SERVICE, "witness": str(base / "witness"), **LIMITS,
         "address": {
             "origin": SERVED["origin.example.org"], "evil": SERVED["evil.example.net"], "private": SERVED["private.example.org"],
             "host": (HERE, HERE6), "resolver": (RESOLVER,),
@@ -343,7 +347,7 @@ def try_outside(host: Host, internet: Internet) -> Mapping[str, str]:
     (base / "home").mkdir()
     with victim(USER, base / "witness", "victim-outside") as process:
         found = facts("outside", base, host, internet, internet.unix[1], process.pid, internet.here)
-        words = json.dumps({**found, "wait": 0.8})  # whoever is let through need not wait for a refusal
+        words = json.dumps({**found, "wait": 0.6})  # whoever is let through need not wait for a refusal
         environ = {
             "PATH": os.environ["PATH"], "HOME": str(base / "user"), "ESCAPE_FACTS": words, "LEAK_PROBE": "value-of-the-host",
             "SSH_AUTH_SOCK": internet.unix[1], "TMPDIR": str(base / "scratch"),

@@ -3,13 +3,13 @@
 
 import http.client
 
-from attempt import attempt, every
+from attempt import FACTS, attempt, every
 
 ADDRESSES = ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fe80::a9fe:a9fe", "192.0.0.192")
 
 
 def ask(address):
-    connection = http.client.HTTPConnection(address, 80, timeout=2)
+    connection = http.client.HTTPConnection(address, 80, timeout=FACTS.get("wait", 2))
     connection.request("GET", "/latest/meta-data/iam/security-credentials/", headers={"Metadata-Flavor": "Google", "Metadata": "true"})
     return f"{address}: {connection.getresponse().status}"
 

@@ -1,5 +1,5 @@
 """Takes more temporary space than is given: /tmp, /run, /dev/shm and the home folder lie in memory."""
-# outside: unsure
+# outside: never
 
 import os
 
