@@ -9,6 +9,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator import trees
 from orchestrator.errors import AienvError, HarvestFailed
 from orchestrator.harvest import outbox as boxes
 from orchestrator.harvest.check import HEADER_MAX_BYTES, MANIFEST_MAX_BYTES, Manifest, parse_bundle_header, parse_manifest, refused
@@ -230,7 +231,7 @@ def make_readable(workspace: Path) -> int:
     not followed; only permission bits of the owner are added.
     """
     changed = int(_open_up(None, str(workspace)))  # the walk opens what lies in a folder, so it cannot open its own beginning
-    for _, folders, files, here in os.fwalk(workspace, follow_symlinks=False):
+    for here, folders, files in trees.walk(workspace):
         changed += sum(_open_up(here, name) for name in (*folders, *files))
     return changed
 

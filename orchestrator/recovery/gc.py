@@ -20,7 +20,7 @@ from orchestrator.repos import cache
 from orchestrator.repos.scratch import sweep_temporary
 from orchestrator.run import folder as folders
 from orchestrator.run.listing import RunRow, rows
-from orchestrator.run.teardown import remove_tree
+from orchestrator.trees import remove
 
 BACKENDS: tuple[BackendName, ...] = ("local", "docker")
 
@@ -124,7 +124,7 @@ def _remove_strays(paths: Paths, environ: Mapping[str, str], dry_run: bool, done
         if place.name not in active:
             done.environments.append(f"work folder {place.name}")
             if not dry_run:
-                _try(done, partial(remove_tree, place))
+                _try(done, partial(remove, place))
     done.environments += [f"temporary folder {name}" for name in sweep_temporary(paths, dry_run=dry_run)]
     for unborn in paths.active.glob(".*") if paths.active.is_dir() else ():
         if time.time() - unborn.stat().st_mtime > 60 and not dry_run:

@@ -4,13 +4,14 @@ The journal says how far it came; what exists is looked up. Every stage is the r
 that is killed is followed by another.
 """
 
+import contextlib
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator import trees
 from orchestrator.audit.log import AuditLog
 from orchestrator.audit.record import Head
 from orchestrator.backends.select import maker
@@ -30,7 +31,7 @@ from orchestrator.run.files import write_atomically
 from orchestrator.run.folder import RunFolder, RunLock
 from orchestrator.run.journal import Journal, JournalState, read_journal
 from orchestrator.run.steps import MAY_HAVE_WRITTEN, Step
-from orchestrator.run.teardown import remove_tree, tear_down
+from orchestrator.run.teardown import tear_down
 
 LOCK_WAIT_S = 10.0
 RECOVERY_WAIT_S = 300.0
@@ -103,8 +104,9 @@ def _recover(
     state = read_journal(folder.journal)
     plan = _plan(folder, state)
     if plan is None:
-        shutil.rmtree(folder.run, ignore_errors=True)
-        shutil.rmtree(folder.work, ignore_errors=True)
+        for place in (folder.run, folder.work):
+            with contextlib.suppress(OSError):
+                trees.remove(place)
         lock.finish(folder)
         return None
     report = _report(folder) if Step.REPORT in state.ended else None
@@ -227,5 +229,5 @@ def forget(paths: Paths, folder: RunFolder) -> None:
     """Remove a finished run's folder and whatever else bears its id."""
     for place in (folder.work, folder.run):
         if place.exists():
-            remove_tree(place)
+            trees.remove(place)
     folder.mark.unlink(missing_ok=True)

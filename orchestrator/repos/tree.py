@@ -6,11 +6,11 @@ Every step of a path is opened with O_NOFOLLOW from the folder above it, so no s
 import contextlib
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from orchestrator import trees
 from orchestrator.errors import EnvironmentFailed
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -139,7 +139,7 @@ def give(root: Path, uid: int, gid: int) -> None:
     """Everything at and below ``root`` belongs to ``uid``; symlinks themselves, never what they point at. Only root can and must."""
     if os.geteuid() != 0:
         return
-    for _, folders, files, descriptor in os.fwalk(os.fsencode(root), follow_symlinks=False):
+    for descriptor, folders, files in trees.walk(root):
         for name in (*folders, *files):
             os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
     os.chown(root, uid, gid, follow_symlinks=False)
@@ -147,5 +147,4 @@ def give(root: Path, uid: int, gid: int) -> None:
 
 def remove_tree(folder: Path) -> None:
     """Remove a half-made tree of ours."""
-    if folder.exists():
-        shutil.rmtree(folder)
+    trees.remove(folder)

@@ -1,12 +1,12 @@
 """What the run folders say: one row per run, for ``ps``, ``show`` and ``gc``."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator import trees
 from orchestrator.model.paths import Paths
 from orchestrator.run import folder as folders
 from orchestrator.run.folder import RunFolder
@@ -52,7 +52,7 @@ def row(folder: RunFolder) -> RunRow:
         repo=repo.get("location", "?"),
         branch=report["result"]["branch"] if report else None,
         created=folder.run.stat().st_ctime if report is None else _created(folder),
-        size_bytes=tree_size(folder.run) + tree_size(folder.work),
+        size_bytes=trees.size(folder.run) + trees.size(folder.work),
         folder=str(folder.run),
         workspace=str(workspace) if workspace and workspace.exists() else None,
     )
@@ -81,13 +81,3 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def tree_size(folder: Path) -> int:
-    """Bytes on disk below ``folder``; what disappears meanwhile counts as nothing."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
-            except OSError:
-                continue
-    return total

@@ -1,11 +1,10 @@
 """Removing everything of a run but its folder. Each part is content with finding nothing."""
 
-import os
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from orchestrator import trees
 from orchestrator.backends.protocol import EnvRef, Role
 from orchestrator.errors import AienvError
 from orchestrator.model.record import Teardown
@@ -57,25 +56,5 @@ def _attempt(what: str, act: Callable[[], tuple[str, ...]], removed: list[str], 
 def _remove_work(work: Path) -> tuple[str, ...]:
     if not work.exists():
         return ()
-    remove_tree(work)
+    trees.remove(work)
     return ("work folder",)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder that an agent wrote; what it closed (a read-only module cache, mode 000) is opened first. Links are not followed."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except OSError:
-        _open_folders(folder)
-        shutil.rmtree(folder)
-
-
-def _open_folders(folder: Path) -> None:
-    """Give the owner all rights to every folder, each before it is listed. Nothing of the agent's runs any more."""
-    os.chmod(folder, 0o700)
-    for place, names, _ in os.walk(folder):
-        for name in names:
-            if not os.path.islink(path := os.path.join(place, name)):
-                os.chmod(path, 0o700)

@@ -16,6 +16,7 @@ from orchestrator.run.context import Context, Workspace
 from orchestrator.run.masked import identities
 from orchestrator.run.steps import Step
 from orchestrator.sandbox.masks import masked_paths
+from orchestrator.trees import walk_paths
 
 _GUARDED = ("config", "hooks", "info")
 
@@ -53,7 +54,7 @@ def _survey(plan: Plan, path: Path, checkout: Checkout) -> Workspace:
 def _module_dirs(modules: Path) -> list[str]:
     """Git folders of submodules, nested ones included, as paths below ``.git/modules``."""
     found = []
-    for folder, names, files in os.walk(modules):
+    for folder, names, files in walk_paths(modules):
         if "HEAD" in files:
             found.append(str(Path(folder).relative_to(modules)))
             names[:] = [name for name in names if name == "modules"]
@@ -72,7 +73,7 @@ def _files(workspace: Path) -> list[str]:
     """Every file and link below the workspace but git's own, as far as a mask could apply."""
     found = []
     prefix = len(str(workspace)) + 1
-    for folder, names, files in os.walk(workspace):
+    for folder, names, files in walk_paths(workspace):
         if ".git" in names:
             names.remove(".git")
         below = folder[prefix:]

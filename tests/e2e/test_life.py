@@ -174,6 +174,17 @@ def test_rm_force_stops_a_run_first(local: Aienv, repo: Path) -> None:
     assert len(branches(repo)) == 1
 
 
+def test_folders_deeper_than_a_path_can_name(local: Aienv) -> None:
+    """Such a workspace is kept, as it cannot be brought out; it stands in nobody's way, and can be thrown away."""
+    deep = "import os\nfor _ in range(5000):\n os.mkdir('d'); os.chdir('d')\nopen('file', 'w').write('x')"
+    done = local.run("--json", "--", "python3", "-c", deep)
+    assert (done.code, done.document["error"]) == (0, None), done.errors
+    assert [row["state"] for row in local.runs()] == ["kept"]
+    assert local("gc").code == 0
+    assert local("rm", "--force", done.document["id"]).code == 0
+    nothing_is_left(local, done.document["id"])
+
+
 def test_gc_by_age_and_size(local: Aienv) -> None:
     """Old run folders go, a dry run only says so, young ones stay."""
     ids = [local.report("--", "true")["id"] for _ in range(2)]

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client",
          "launcher.connect", "launcher.main", "launcher.prelude",
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
-         "harvest.receive", "presets.resolve",
+         "harvest.receive", "presets.resolve", "trees",
          "egress.attempts", "egress.connect", "egress.exchange", "egress.flows", "egress.loop", "egress.own_addresses", "egress.pushes",
          "egress.resolver", "egress.server", "egress.session", "egress.sshagent", "egress.tls", "egress.upstream", "egress.wires",
          "secrets.sources", "secrets.trust"),

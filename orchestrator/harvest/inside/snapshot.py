@@ -140,8 +140,13 @@ def ignored_files(repo: Repo, chosen: Mapping[bytes, Entry], staged: Mapping[byt
     owners: dict[bytes, bytes | None] = {b"": None}
 
     def owner(folder: bytes) -> bytes | None:
-        if folder not in owners:
-            owners[folder] = owner(folder.rpartition(b"/")[0]) or (folder + b"/" if folder + b"/" in named else None)
+        unknown = []  # not by recursion: an agent's folders may lie deeper than Python goes down
+        above = folder
+        while above not in owners:
+            unknown.append(above)
+            above = above.rpartition(b"/")[0]
+        for one in reversed(unknown):
+            owners[one] = owners[one.rpartition(b"/")[0]] or (one + b"/" if one + b"/" in named else None)
         return owners[folder]
 
     ignored = {}

@@ -10,12 +10,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator import trees
 from orchestrator.harvest.check import Manifest
 from orchestrator.harvest.deliver import deliver
 from orchestrator.harvest.receive import read_manifest, receive
@@ -271,7 +272,8 @@ def new_place(**settings: object) -> Iterator[Place]:
         yield replace(Place(root), **settings)  # type: ignore[arg-type]
     finally:
         subprocess.run(["chmod", "-R", "u+rwX", str(root)], check=False, capture_output=True)
-        shutil.rmtree(root, ignore_errors=True)
+        with suppress(OSError):
+            trees.remove(root)
 
 
 def names(harvest: Harvest) -> set[str]:

@@ -237,6 +237,14 @@ def test_deep_folders(place: Place) -> None:
     assert any(path.endswith("/f") for path in changed(harvest))
 
 
+def test_more_folders_in_each_other_than_python_goes_down(place: Place) -> None:
+    """Their paths are short enough for git, so they come out, ignored ones too."""
+    place.agent("d=x; for i in $(seq 1200); do d=$d/d; done; mkdir -p $d; echo deep > $d/f; echo i > $d/hid; echo hid > .gitignore")
+    harvest = place.harvest()
+    assert harvest.complete
+    assert sorted(path.rpartition("/")[2] for path in changed(harvest)) == [".gitignore", "f"]
+
+
 def test_beyond_deep_folders(place: Place) -> None:
     """Folders deeper than a path can name cannot be read, so the workspace stays."""
     place.agent(
