@@ -4,7 +4,6 @@ One thread reads the socket and hands what comes to the sink of each process. A 
 the launcher blocks, then the agent: nothing is dropped and nothing piles up in memory.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -13,7 +12,7 @@ import struct
 import threading
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,7 +104,7 @@ class RunRequest:
         return {
             "op": "run",
             "options": [word if isinstance(word, str) else {"fd": word[1]} for word in self.options],
-            "data": {name: base64.b64encode(data).decode() for name, data in self.data.items()},
+            "data": list(self.data),  # the bytes come in descriptors, in this order
             "argv": list(self.argv),
             "stdin": "pipe" if self.stdin else "null",
             "tty": {"rows": self.tty.rows, "columns": self.tty.columns} if self.tty else None,
@@ -234,7 +233,9 @@ class LauncherClient:
             process = Process(self, self._next, sink, request.prelude.listen if request.prelude else None)
             self._processes[self._next] = process
             self._next += 1
-        self.message(process._number, **request.as_message())
+        with contextlib.ExitStack() as undo:
+            descriptors = [_memory(undo, name, data) for name, data in request.data.items()]
+            self.send(_MESSAGE, process._number, json.dumps(request.as_message()).encode(), descriptors)
         if self.lost.is_set():
             process.end(Ended(None, lost=True, failure=None))
         return process
@@ -249,10 +250,13 @@ class LauncherClient:
     def message(self, number: int, **members: object) -> None:
         self.send(_MESSAGE, number, json.dumps(members).encode())
 
-    def send(self, kind: int, number: int, payload: bytes) -> None:
+    def send(self, kind: int, number: int, payload: bytes, descriptors: Sequence[int] = ()) -> None:
+        data = _FRAME.pack(len(payload), kind, number) + payload
         # A launcher that is gone is noticed by the reader, which ends every process as lost.
         with contextlib.suppress(OSError), self._lock:
-            self._sock.sendall(_FRAME.pack(len(payload), kind, number) + payload)
+            sent = socket.send_fds(self._sock, [data], descriptors) if descriptors else 0
+            if rest := data[sent:]:
+                self._sock.sendall(rest)
 
     def _read(self) -> None:
         try:
@@ -397,6 +401,17 @@ def _facts(plain: dict[str, Any]) -> PlaceFacts:
         gid=int(plain["gid"]),
         machine=plain["machine"],
     )
+
+
+def _memory(undo: contextlib.ExitStack, name: str, data: bytes) -> int:
+    """A descriptor that holds these bytes, closed with ``undo``."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    undo.callback(os.close, descriptor)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _listening(descriptors: list[int], places: tuple[Place, ...]) -> tuple[socket.socket, ...]:

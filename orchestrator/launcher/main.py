@@ -7,13 +7,14 @@ beside it. It speaks frames over one stream socket: ``>IBI`` (payload length, ty
 JSON message, 1 is standard output (or input, towards us), 2 is standard error. When the connection ends, every process it
 started ends.
 
+A message ``run`` has the data of the options' descriptors attached to its first byte, as descriptors.
+
 A command of the agent's begins as the prelude: what that found out goes to the owner in a message ``ready``, with its
 listening sockets attached to the message's first byte. The command starts when the owner answers ``go``.
 
 It is single-threaded: one selector over the socket, the pipes of the processes, and their timers.
 """
 
-import base64
 import contextlib
 import ctypes
 import errno
@@ -46,6 +47,7 @@ PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
 NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 READY_S = 20.0  # a prelude takes some ten milliseconds; a loaded machine has been seen to take seconds
 SOCKETS_AT_MOST = 8
+DESCRIPTORS_AT_ONCE = 64
 MARSHAL_VERSION = 4  # what every Python since 3.4 reads
 
 # What the prelude is started with: its program and its task are read from one descriptor.
@@ -64,6 +66,7 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._buffer = bytearray()
+        self._descriptors: list[int] = []
 
     def send(self, kind: int, process: int, payload: bytes) -> None:
         self.sock.sendall(FRAME.pack(len(payload), kind, process) + payload)
@@ -80,7 +83,10 @@ class Wire:
 
     def receive(self) -> list[tuple[int, int, bytes]] | None:
         """The frames that one read completes; None at the end of the stream."""
-        data = self.sock.recv(CHUNK)
+        data, descriptors, _, _ = socket.recv_fds(self.sock, CHUNK, DESCRIPTORS_AT_ONCE)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        self._descriptors += descriptors
         if not data:
             return None
         self._buffer += data
@@ -92,6 +98,12 @@ class Wire:
             frames.append((kind, process, bytes(self._buffer[FRAME.size : FRAME.size + length])))
             del self._buffer[: FRAME.size + length]
         return frames
+
+
+    def take(self, count: int) -> list[int]:
+        """The descriptors of a message that names so many."""
+        taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return taken
 
 
 class Process:
@@ -242,11 +254,12 @@ class Launcher:
             self.wire.message(number, ev="failed", message=f"the sandbox could not be started: {problem}")
 
     def start(self, number: int, message: dict[str, Any]) -> None:
-        streams, ours = self.open_streams(message)
         with contextlib.ExitStack() as given:  # what the child gets is closed here in any case
+            sent = [_given(given, descriptor) for descriptor in self.wire.take(len(message["data"]))]
+            data = dict(zip(message["data"], sent, strict=True))
+            streams, ours = self.open_streams(message)
             for stream in {value for value in streams.values() if value >= 0}:
                 given.callback(os.close, stream)
-            data = {name: _given(given, _memory(name, base64.b64decode(text))) for name, text in message["data"].items()}
             status_read, status_write = os.pipe2(os.O_CLOEXEC)
             block_read, block_write = os.pipe2(os.O_CLOEXEC)
             options = [str(data[word["fd"]]) if isinstance(word, dict) else word for word in message["options"]]

@@ -332,6 +332,28 @@ def test_descriptors_that_nobody_asked_for_do_not_pile_up(pair: tuple[socket.soc
     assert open_descriptors() <= before
 
 
+def test_the_data_of_a_request_comes_in_descriptors(pair: tuple[socket.socket, socket.socket]) -> None:
+    """In the order of their names, at their beginning, whatever their size; the sender keeps none."""
+    client = greeted(pair)
+    before = open_descriptors()
+    data = {"seccomp": b"\0\xff", "empty": b"", "input0": b"x" * 3_000_000}
+    client.run(replace(REQUEST, data=data), Collect())
+    wire = Wire(pair[1])
+    frames: list[tuple[int, int, bytes]] = []
+    while not frames:
+        frames = wire.receive() or []
+    names = json.loads(frames[0][2])["data"]
+    descriptors = wire.take(len(names))
+    assert open_descriptors() == before + len(data)
+    found = {}
+    for name, descriptor in zip(names, descriptors, strict=True):
+        assert not os.get_inheritable(descriptor)
+        with os.fdopen(descriptor, "rb") as file:
+            found[name] = file.read()
+    assert found == data
+    client.close()
+
+
 def test_facts_without_end_are_not_taken(pair: tuple[socket.socket, socket.socket]) -> None:
     """A message ``ready`` longer than any sandbox's is passed over; one that nests without end loses the launcher, not us."""
     client = greeted(pair)
