@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from orchestrator.egress.http1 import overriding
 from orchestrator.model.network import GitRepo
 
 BRANCHES = "refs/heads/aienv/"
@@ -83,6 +84,8 @@ def _header_problem(headers: Sequence[tuple[str, str]], service: str, post: bool
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name.lower(), []).append(value.strip())
+    if changer := overriding(headers, ""):
+        return f"{changer} makes another request of it for some servers"
     if not set(values.get("git-protocol", [])) <= {"version=0", "version=1", "version=2"}:
         return "an unknown Git-Protocol"
     if post and values.get("content-type") != [f"application/x-{service}-request"]:

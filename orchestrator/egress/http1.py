@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote_plus
 
 MAX_HEAD_BYTES = 65536
 MAX_FIELDS = 256
@@ -49,6 +50,14 @@ _MEANING = {
     "content_length": _UNDERSCORE,
     "transfer_encoding": _UNDERSCORE,
 }
+
+
+# Frameworks that heed these take a request for one with another method or another path than its first line says.
+_OVERRIDES = frozenset(
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method",
+     "x-original-url", "x-original-uri", "x-rewrite-url", "x-override-url", "x-forwarded-uri", "x-forwarded-path"]
+)  # fmt: skip
+_OVERRIDING_QUERY = re.compile(r"(?:^|[&;])(?:_method|x-http-method-override)(?:=|&|;|$)")
 
 
 class BadMessage(ValueError):
@@ -339,6 +348,15 @@ def parse_target(head: RequestHead, form: Form) -> Target:
     if found is None:
         raise BadMessage("the target is not a path")
     return Target("", "", found[1], found[2] or "")
+
+
+def overriding(fields: Fields, query: str) -> str | None:
+    """What makes some servers act on another method or path than those of the request line; None when nothing does."""
+    for name, _ in fields:
+        if name.lower().replace("_", "-") in _OVERRIDES:  # gateways in front of programs make the two the same
+            return f"the header {name[:40]}"
+    found = _OVERRIDING_QUERY.search(unquote_plus(query.removeprefix("?")).lower())
+    return None if found is None else "a parameter that names another method"
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from orchestrator.egress.denials import Refusal, Refused, refused
 from orchestrator.egress.hosts import BadHost, Host, parse_authority
-from orchestrator.egress.http1 import RequestHead
-from orchestrator.egress.rules import Ask, Decision, Scheme, decide, must_inspect
+from orchestrator.egress.http1 import RequestHead, overriding
+from orchestrator.egress.rules import Ask, Decision, Scheme, decide, host_matches, looks_inside, must_inspect
 from orchestrator.model.network import NetworkPlan
 
 _MAX_REMEMBERED = 4096
@@ -33,7 +33,7 @@ class Judge:
     def __init__(self, plan: NetworkPlan) -> None:
         self.plan = plan
         # Where no row looks at methods or paths, host and port are the whole question.
-        self._sees_requests = any(rule.methods or rule.path is not None for rule in (*plan.allow, *plan.deny))
+        self._sees_requests = any(looks_inside(rule) for rule in (*plan.allow, *plan.deny))
         self._authorities: dict[tuple[str, int | None], tuple[Host, int]] = {}
         self._decisions: dict[tuple[object, ...], Decision] = {}
 
@@ -71,7 +71,18 @@ class Judge:
         decision = self.decide(place.scheme, place.host, place.port, head.method, place.path)
         if not decision.allowed:
             raise refused(decision, place.host.name, place.port)
+        if self._sees_requests and (changer := self._changer(head, place, decision)):
+            reason = f"{changer} lets servers act on another method or path than the one that is allowed"
+            raise Refused(Refusal(403, "method-or-path", reason, place.host.name, place.port))
         return decision
+
+    def _changer(self, head: RequestHead, place: Place, decision: Decision) -> str | None:
+        """What would make the judged method and path others, where a row asks for them."""
+        rows = [rule for rule in self.plan.deny if host_matches(rule.host, place.host)]
+        rows += [] if decision.matched is None else [decision.matched]
+        if not any(looks_inside(rule) for rule in rows):
+            return None
+        return overriding(head.fields, place.target[len(place.path) :])
 
     def inspects(self, host: Host) -> bool:
         return must_inspect(self.plan, host)

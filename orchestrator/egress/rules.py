@@ -183,7 +183,7 @@ def must_inspect(plan: NetworkPlan, host: Host) -> bool:
 
 def hosts_to_inspect(rules: Iterable[NetRule]) -> tuple[str, ...]:
     """For ``NetworkPlan.inspect``: the hosts and wildcards whose rules have methods or paths."""
-    return tuple(dict.fromkeys(rule.host for rule in rules if _looks_inside(rule)))
+    return tuple(dict.fromkeys(rule.host for rule in rules if looks_inside(rule)))
 
 
 def decide(plan: NetworkPlan, ask: Ask) -> Decision:
@@ -216,13 +216,14 @@ def _names_host(rule: NetRule, host: Host) -> bool:
     return host_matches(rule.host, host) and (host.address is None or rule.host == host.name)
 
 
-def _looks_inside(rule: NetRule) -> bool:
+def looks_inside(rule: NetRule) -> bool:
+    """Whether a row asks for methods or a path."""
     return bool(rule.methods) or rule.path is not None
 
 
 def _allows_request(rule: NetRule, ask: Ask, inspected: bool) -> bool:
     """Whether methods and path let the ask through. In a tunnel they are judged later, and only where it is looked into."""
-    if not _looks_inside(rule):
+    if not looks_inside(rule):
         return True
     if ask.scheme == "connect":
         return inspected
@@ -233,7 +234,7 @@ def _allows_request(rule: NetRule, ask: Ask, inspected: bool) -> bool:
 
 def _denies_request(rule: NetRule, ask: Ask, inspected: bool) -> bool:
     """The same for a row that denies: what cannot be seen or has two readings counts as denied."""
-    if not _looks_inside(rule):
+    if not looks_inside(rule):
         return True
     if ask.scheme == "connect":
         return not inspected

@@ -64,6 +64,11 @@ def test_matching(pattern: str, path: str, expected: bool) -> None:
         pytest.param("/open/%2", "/open/%20", id="short-escape"),
         pytest.param("/open/%u002e%u002e/secret", "/open/u002e/secret", id="percent-u"),
         pytest.param("/open/%c0%ae%c0%ae/secret", "/open/%c2%ae/secret", id="overlong"),
+        pytest.param("/open/%25c0%25ae%25c0%25ae/secret", "/open/%25c2%25ae/secret", id="overlong-encoded-twice"),
+        pytest.param("/open/%e0%80%ae%e0%80%ae/secret", "/open/%e0%a0%ae/secret", id="overlong-of-three"),
+        pytest.param("/open/%f0%80%80%af/secret", "/open/%f0%90%80%af/secret", id="overlong-of-four"),
+        pytest.param("/open/%25u002e%25u002e/secret", "/open/%25z002e/secret", id="percent-u-encoded-twice"),
+        pytest.param("/open/..%20/secret", "/open/%20/secret", id="dot-dot-and-blank"),
         pytest.param("/open/%00", "/open/%20", id="encoded-nul"),
         pytest.param("/open/%0d%0ax", "/open/%20x", id="encoded-newline"),
         pytest.param("/open/\u2024\u2024/secret", "/open/%E2%80%A4/secret", id="other-script"),
@@ -95,12 +100,36 @@ def test_other_targets(path: str) -> None:
         pytest.param("/admin/*", "/Admin/x", id="capitals"),
         pytest.param("/admin/*", "/%41DMIN/x", id="encoded-capitals"),
         pytest.param("/%61dmin/*", "/admin/x", id="encoded-pattern"),
+        pytest.param("/admin/*", "/admin;x=y/x", id="parameter"),
+        pytest.param("/admin/*", "/admin%3bx/x", id="encoded-parameter"),
+        pytest.param("/admin/*", "/;x/admin/x", id="nothing-but-a-parameter"),
+        pytest.param("/admin/*", "/admin./x", id="dot-at-the-end"),
+        pytest.param("/admin/*", "/admin%20/x", id="blank-at-the-end"),
+        pytest.param("/admin/*", "/admin", id="without-slash"),
+        pytest.param("/admin", "/admin/", id="with-slash"),
     ],
 )
 def test_spellings_that_are_denied(pattern: str, path: str) -> None:
     """A server may take these for the path that is denied."""
     assert paths.denies(pattern, path)
     assert not paths.denies(pattern, "/adminx/x")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        pytest.param("/pub/*.json", "/pub/secret;.json", False, id="ending"),
+        pytest.param("/pub/*.json", "/pub/secret%3b.json", False, id="encoded-ending"),
+        pytest.param("/a/*/b", "/a/;x/b", False, id="part-that-vanishes"),
+        pytest.param("/pub/*.json", "/pub/x.json;v=1.json", True, id="both-ways"),
+        pytest.param("/pub/*", "/pub/x;y=z/1", True, id="below"),
+        pytest.param("/a%20b/*", "/a%20b/x;y", True, id="escaped-pattern"),
+        pytest.param("/pub/x;y/*", "/pub/x;y/1", True, id="pattern-with-parameter"),
+    ],
+)
+def test_parameters_some_servers_cut_off(pattern: str, path: str, expected: bool) -> None:
+    """A path is allowed where it is with its parameters and without."""
+    assert paths.allows(pattern, path) is expected
 
 
 def test_the_query_is_cut_off() -> None:
