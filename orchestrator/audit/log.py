@@ -27,9 +27,11 @@ class AuditLog:
             self.write("log.cut", {"bytes": cut})
 
     def write(self, kind: str, facts: dict[str, object]) -> None:
+        """Raises OSError: nothing was written, and the chain goes on as if it had not been tried."""
         with self._lock:
-            line, self.head = append(self.head, self._clock(), self._run, kind, facts)
-            os.write(self._file, line)
+            line, head = append(self.head, self._clock(), self._run, kind, facts)
+            self._append(line)
+            self.head = head
 
     def sync(self) -> None:
         os.fdatasync(self._file)
@@ -39,6 +41,17 @@ class AuditLog:
             self.sync()
             os.close(self._file)
             self._file = -1
+
+    def _append(self, line: bytes) -> None:
+        """All of ``line`` or nothing: a disk that is full takes a part of it."""
+        size = os.fstat(self._file).st_size
+        count = 0
+        try:
+            while count < len(line):
+                count += os.write(self._file, line[count:])
+        except OSError:
+            os.ftruncate(self._file, size)
+            raise
 
     def _resume(self) -> tuple[Head, int]:
         size = os.fstat(self._file).st_size

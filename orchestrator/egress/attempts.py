@@ -53,7 +53,7 @@ class Services:
 
 @dataclass(slots=True)
 class Trace:
-    """What is known of an attempt so far. ``begun``: an answer has begun to go out."""
+    """What is known of an attempt so far. ``begun``: an answer has begun to go out; ``told``: it is in the log."""
 
     head: RequestHead | None = None
     place: Place | None = None
@@ -68,6 +68,7 @@ class Trace:
     bytes_in: int = 0
     began: float = 0.0
     begun: bool = False
+    told: bool = False
 
     def facts(self, refusal: Refusal | None = None) -> Attempt:
         place, head = self.place, self.head
@@ -92,10 +93,24 @@ class Trace:
 
 def record(services: Services, trace: Trace, refusal: Refusal | None) -> None:
     """The event of an attempt. A server that failed was allowed all the same."""
+    trace.told = True
     if refusal is None or refusal.status in (502, 504):
         services.usage.allowed(trace.facts(refusal))
     else:
         services.usage.denied(trace.facts(refusal))
+
+
+def record_if_untold(services: Services, trace: Trace) -> None:
+    """The event of an attempt that was let through and then broke off, however that came: names may have been looked up for it, servers
+    dialled. For ``finally``."""
+    if trace.rule and not trace.told:
+        record(services, trace, None)
+
+
+def check_log(services: Services) -> None:
+    """Raises Refused: what goes out could not be written down."""
+    if not services.usage.told():
+        raise Refused(Refusal(403, "internal", "the log cannot be written, so nothing may go out"))
 
 
 def as_refusal(services: Services, problem: Exception) -> Refusal:

@@ -8,7 +8,7 @@ import time
 from typing import Literal
 
 from orchestrator.egress import clienthello
-from orchestrator.egress.attempts import Services, Trace, as_refusal, record, tell
+from orchestrator.egress.attempts import Services, Trace, as_refusal, check_log, record, record_if_untold, tell
 from orchestrator.egress.clienthello import Hello
 from orchestrator.egress.denials import Refusal, Refused, refused
 from orchestrator.egress.flows import SinkLost, SourceLost, tunnel
@@ -32,6 +32,17 @@ async def connect(services: Services, client: Wire, head: RequestHead) -> None:
     """Serve one CONNECT until its end. The client's connection is over afterwards."""
     trace = Trace(head, scheme="connect", began=time.monotonic())
     try:
+        refusal = await _refused_or_served(services, client, head, trace)
+    finally:
+        record_if_untold(services, trace)
+    if refusal is not None:
+        await tell(services, client, refusal, trace)
+
+
+async def _refused_or_served(services: Services, client: Wire, head: RequestHead, trace: Trace) -> Refusal | None:
+    """Serve; or the refusal, which is in the log already."""
+    try:
+        check_log(services)
         host, port, decision, raw = _judge(services, head, trace)
         if not raw and port != 80 and services.judge.inspects(host) and services.authorities().in_place_of(host) is None:
             reason = f"no certificate was made for {host.text}, whose requests are looked into"
@@ -40,14 +51,14 @@ async def connect(services: Services, client: Wire, head: RequestHead) -> None:
     except BadMessage as problem:
         refusal = Refusal(problem.status, "protocol", problem.reason)
     except (OSError, TimedOut):
-        return
+        return None
     except Exception as problem:  # noqa: BLE001 - what cannot be judged is refused, whatever the reason
         refusal = as_refusal(services, problem)
     else:
         await _Tunnel(services, client, upstream, host, port, trace, raw).serve()
-        return
+        return None
     record(services, trace, refusal)
-    await tell(services, client, refusal, trace)
+    return refusal
 
 
 def _judge(services: Services, head: RequestHead, trace: Trace) -> tuple[Host, int, Decision, bool]:
@@ -166,7 +177,11 @@ class _Tunnel:
 
     async def _requests(self, scheme: Literal["http", "https"], client: Wire) -> None:
         locate = inside_tunnel(self._services.judge, scheme, self._host, self._port)
-        await Session(self._services, client, locate, spare=self._upstream).serve()
+        session = Session(self._services, client, locate, spare=self._upstream)
+        try:
+            await session.serve()
+        finally:
+            self._trace.told |= session.asked  # each request has an event of its own
 
     async def _look_into(self) -> None:
         from orchestrator.egress.tls import TlsWire, problem_of

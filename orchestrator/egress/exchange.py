@@ -90,6 +90,7 @@ class Exchange:
         self._receiving = receiving
         self._up: Flow | None = None
         self._down: Flow | None = None
+        self._seen = 0  # so much of the server's next head was looked at
         self._refuses = False  # the server takes nothing more of the request
         self.begun = False
 
@@ -159,7 +160,7 @@ class Exchange:
 
     def _heads(self) -> list[ResponseHead]:
         """The heads of answers that one read completes, up to the final one."""
-        server, heads = self._server, list[ResponseHead]()
+        server, heads, seen = self._server, list[ResponseHead](), self._seen
         if not server.readable and not server.kept:
             return heads
         try:
@@ -170,12 +171,14 @@ class Exchange:
             raise self._lost("it closed the connection before it answered")
         server.kept += data or b""
         try:
-            while end := head_end(server.kept):
+            while end := head_end(server.kept, seen):
+                seen = 0
                 head = parse_response_head(server.kept[:end], self._sending.method)
                 server.kept = server.kept[end:]
                 heads.append(head)
                 if head.status >= 200 or head.status == 101:
                     break
+            self._seen = len(server.kept)
         except BadMessage as problem:
             raise ServerLost(f"its answer is no proper HTTP: {problem.reason}", answered=False, heard=True) from None
         return heads

@@ -6,7 +6,7 @@ request tells where it goes.
 
 import time
 
-from orchestrator.egress.attempts import LINGER_BYTES, Services, Trace, as_refusal, record, tell
+from orchestrator.egress.attempts import LINGER_BYTES, Services, Trace, as_refusal, check_log, record, record_if_untold, tell
 from orchestrator.egress.bodies import Reader
 from orchestrator.egress.credentials import Pass, without_expectation
 from orchestrator.egress.denials import Refusal, Refused
@@ -26,7 +26,10 @@ _REPEATABLE = frozenset(["GET", "HEAD", "OPTIONS"])
 
 
 class Session:
-    """``spare``: a connection to the server that was dialled beforehand. ``tunnels``: a CONNECT ends the session, and is given back."""
+    """``spare``: a connection to the server that was dialled beforehand. ``tunnels``: a CONNECT ends the session, and is given back.
+
+    ``asked``: there was a request.
+    """
 
     def __init__(self, services: Services, client: Wire, locate: Locate, *, spare: Upstream | None = None, tunnels: bool = False) -> None:
         self._services = services
@@ -34,6 +37,7 @@ class Session:
         self._locate = locate
         self._tunnels = tunnels
         self._upstream = spare
+        self.asked = False
 
     async def serve(self) -> RequestHead | None:
         """Serve until the connection ends, or a CONNECT comes: what follows it is no request."""
@@ -42,10 +46,12 @@ class Session:
                 try:
                     head = await self._next_head()
                 except BadMessage as problem:
+                    self.asked = True
                     await self._refuse(Trace(began=time.monotonic()), Refusal(problem.status, "protocol", problem.reason))
                     return None
                 if head is None or (self._tunnels and head.method == "CONNECT"):
                     return head
+                self.asked = True
                 if not await self._serve_one(head):
                     return None
         finally:
@@ -82,6 +88,7 @@ class Session:
         """Whether the connection can serve another request."""
         trace = Trace(head, began=time.monotonic())
         try:
+            check_log(self._services)
             place = self._locate(head)
             if isinstance(place, Answered):
                 await self._client.send_all(place.answer)
@@ -98,6 +105,8 @@ class Session:
             return False
         except Exception as problem:  # noqa: BLE001 - what cannot be judged is refused, whatever the reason
             return await self._refuse(trace, as_refusal(self._services, problem))
+        finally:
+            record_if_untold(self._services, trace)
 
     def _judged(self, head: RequestHead, place: Place) -> Decision:
         """Raises Refused. A stand-in on its way to a place that is not even allowed is noted, too."""
@@ -131,10 +140,12 @@ class Session:
         receiving = Receiving(
             head.minor, not head.keep_alive, self._services.deadlines.gone, passed.scrub, passed.body_filter
         )
-        for name in passed.used:
-            self._services.usage.credential(name, place.host.name, "used")
+        unused = passed.used
         while True:
             upstream = await self._reach(place, decision, head.method)
+            for name in unused:
+                self._services.usage.credential(name, place.host.name, "used")
+            unused = ()
             try:
                 outcome = await self._exchange(trace, upstream, sending, receiving)
                 break

@@ -25,10 +25,18 @@ class TlsWire(Wire):
     secure = True
 
     def __init__(self, loop: Loop, wire: Wire, context: ssl.SSLContext, server_name: str | None) -> None:
-        """``server_name``: the host whose certificate is asked for; None: we are the server."""
-        self._tls = context.wrap_socket(
-            wire.sock, server_side=server_name is None, server_hostname=server_name, do_handshake_on_connect=False
-        )
+        """``server_name``: the host whose certificate is asked for; None: we are the server. ``wire`` is over, also after an error.
+
+        Raises:
+            OSError: the other side is gone already.
+        """
+        try:
+            self._tls = context.wrap_socket(
+                wire.sock, server_side=server_name is None, server_hostname=server_name, do_handshake_on_connect=False
+            )
+        except BaseException:
+            wire.close()  # now: the number of its descriptor may be another connection's soon
+            raise
         wire.closed = True  # the socket has moved
         self._over = False
         self.loop, self.sock, self.fd, self.task = loop, self._tls, self._tls.fileno(), wire.task

@@ -104,9 +104,9 @@ async def secure(upstream: Upstream, loop: Loop, authorities: "Authorities", hos
     """
     from orchestrator.egress.tls import TlsWire, problem_of
 
-    wire = TlsWire(loop, upstream.wire, authorities.towards_servers(), host.name)
-    upstream.wire = wire
+    context = authorities.towards_servers()
     try:
+        upstream.wire = wire = TlsWire(loop, upstream.wire, context, host.name)
         await wire.handshake(loop.in_seconds(HANDSHAKE_S))
     except OSError as problem:
         raise Refused(Refusal(502, "tls", f"{host.with_port(port)}: {problem_of(problem)}", host.name, port)) from None

@@ -72,7 +72,10 @@ class Counts:
             )
 
     def use(self, name: str, host: str, count: int) -> None:
-        self.credentials[(name, host)] = self.credentials.get((name, host), 0) + count
+        key = (name, host)
+        if key not in self.credentials and len(self.credentials) >= MAX_ROWS:
+            key = (name, OTHERS)
+        self.credentials[key] = self.credentials.get(key, 0) + count
 
     def total(self) -> NetworkUse:
         return NetworkUse(
@@ -93,6 +96,7 @@ class Usage:
         self._beyond = Counts()  # what no event tells
         self._pending = 0
         self._written = {"net": 0, "cred": 0}
+        self._lost = 0  # events that the log did not take
 
     def begin(self, phase: Phase) -> None:
         with self._lock:
@@ -105,11 +109,22 @@ class Usage:
                 self._summarise(last=True)
             self._phase = None
 
+    def told(self) -> bool:
+        """Whether the log takes events: where it does not, as on a full disk, nothing may go out. What it lost is counted in one later."""
+        with self._lock:
+            if self._lost:
+                try:
+                    self._write("net.lost", {"phase": self._phase, "events": self._lost})
+                except OSError:
+                    return False
+                self._lost = 0
+            return True
+
     def allowed(self, attempt: Attempt) -> None:
         with self._lock:
             self._total.allow(attempt.host, attempt.port, 1, attempt.bytes_out, attempt.bytes_in)
             if self._fits("net"):
-                self._write("net", self._facts("allow", attempt))
+                self._tell("net", self._facts("allow", attempt))
             else:
                 self._beyond.allow(attempt.host, attempt.port, 1, attempt.bytes_out, attempt.bytes_in)
 
@@ -119,7 +134,7 @@ class Usage:
         with self._lock:
             self._total.deny(row)
             if self._fits("net"):
-                self._write("net", self._facts("deny", attempt))
+                self._tell("net", self._facts("deny", attempt))
             else:
                 self._beyond.deny(row)
 
@@ -129,13 +144,19 @@ class Usage:
             if outcome == "used":
                 self._total.use(name, host, 1)
             if self._fits("cred"):
-                self._write("cred", {"phase": self._phase, "name": name, "host": host[:_MAX_TEXT], "outcome": outcome})
+                self._tell("cred", {"phase": self._phase, "name": name, "host": host[:_MAX_TEXT], "outcome": outcome})
             elif outcome == "used":
                 self._beyond.use(name, host, 1)
 
     def total(self) -> NetworkUse:
         with self._lock:
             return self._total.total()
+
+    def _tell(self, kind: str, facts: dict[str, object]) -> None:
+        try:
+            self._write(kind, facts)
+        except OSError:
+            self._lost += 1
 
     def _fits(self, kind: str) -> bool:
         if self._written[kind] < MAX_EVENTS:
@@ -150,7 +171,7 @@ class Usage:
         if not last and not self._beyond:
             return
         beyond, self._beyond, self._pending = self._beyond.total(), Counts(), 0
-        self._write("net.summary", {"phase": self._phase, "events": self._written["net"], "beyond": rows(beyond)})
+        self._tell("net.summary", {"phase": self._phase, "events": self._written["net"], "beyond": rows(beyond)})
 
     def _facts(self, decision: str, attempt: Attempt) -> dict[str, object]:
         facts = {

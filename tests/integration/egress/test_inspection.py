@@ -43,9 +43,8 @@ def test_requests_inside_tls(world: Authority, own: Authority) -> None:
     assert sum(bytes(log).count(b"GET /ok") for log in origin.received) == 2
     (refused,) = here.net(decision="deny")
     assert (refused["scheme"], refused["rule"], refused["path"]) == ("https", "method-or-path", "/no")
-    assert [(event["scheme"], event["path"], event["status"]) for event in here.net(decision="allow")][:2] == [
-        ("https", "/ok", 200), ("https", "/ok2", 200),
-    ]  # fmt: skip
+    assert [(event["path"], event["status"]) for event in here.net(decision="allow", scheme="https")][:2] == [("/ok", 200), ("/ok2", 200)]
+    assert len(here.net(decision="allow", scheme="connect")) == 1  # the tunnel in which nothing was asked
 
 
 def test_another_host_inside(world: Authority, own: Authority) -> None:
@@ -125,6 +124,23 @@ def test_the_real_value_goes_in_and_not_back(world: Authority, own: Authority) -
     assert log.count(b"Accept-Encoding: identity\r\n") == log.count(VALUE.encode()) == 2
     assert VALUE not in str(here.events)
     assert STAND_IN not in str(here.events)
+
+
+def test_the_real_value_comes_back_in_no_head(world: Authority, own: Authority) -> None:
+    """Neither in an answer before the answer, nor in the words of a status line."""
+    def script(conn: Conn) -> None:
+        while conn.head():
+            value = VALUE.encode()
+            conn.send(b"HTTP/1.1 103 Early " + value + b"\r\nLink: " + value + b"\r\n\r\n")
+            conn.send(b"HTTP/1.1 401 Bad key " + value + b"\r\nContent-Length: 0\r\nX-Seen: " + value + b"\r\n\r\n")
+
+    setting = {"allow": ["a.example.org"], "inspect": ["a.example.org"], "leaves": [own.leaf("a.example.org")], "secrets": [SECRET]}
+    origin = Origin(script, tls=world.server("a.example.org"))
+    with place({A: origin}, upstream_ca=world.ca, **setting) as here, inside(here, own) as client:  # type: ignore[arg-type]
+        client.send(request(f"X-Api-Key: {STAND_IN}"))
+        heads = client.until(b"\r\n\r\n") + client.until(b"\r\n\r\n")
+        assert heads.count(STAND_IN.encode()) == 4
+        assert VALUE.encode() not in heads
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import socket
+import struct
 import threading
 import time
 
@@ -105,6 +106,87 @@ def test_servers_that_are_not_there(name: str, rule: str) -> None:
     assert (answer.status, answer.denial["error"], answer.denial["rule"]) == (502, "upstream failed", rule)
     assert "x-aienv-denied" not in answer.headers
     assert here.use().denied == ()
+
+
+OVERRIDES = [
+    "X-HTTP-Method-Override: DELETE", "x_http_method: PUT", "X-Method-Override: PATCH", "X-Original-URL: /admin", "X-Rewrite-URL: /admin",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [*(("", line) for line in OVERRIDES), ("?_method=DELETE", ""), ("?a=b&%5Fmethod=delete", ""), ("?x-http-method-override=PUT", "")],
+)
+def test_another_request_behind_the_judged_one(query: str, line: str) -> None:
+    """Where a row asks for methods or paths, nothing may tell the server to act on others; elsewhere these are the server's matter."""
+    allow = ["GET http://a.example.org/open/*", "http://b.example.org"]
+    origins = {("a.example.org", 80): Origin(answering()), ("b.example.org", 80): Origin(answering())}
+    with place(origins, allow=allow, deny=["http://c.example.org/admin"]) as here:
+        lines = [line] if line else []
+        with here.connect() as client:
+            refusal = client.ask(get(f"http://a.example.org/open/x{query}", *lines)).denial
+            assert refusal["rule"] == "method-or-path"
+            assert "another method or path" in refusal["reason"]
+            assert client.ask(get(f"http://b.example.org/open/x{query}", *lines)).status == 200
+            assert client.ask(get("http://a.example.org/open/x?a_method=DELETE", "X-Method: DELETE")).status == 200
+        assert len(origins["a.example.org", 80].received) == 1
+
+
+def test_a_denied_path_behind_an_open_one() -> None:
+    """The same where a row denies a path of a host that is open otherwise."""
+    with place({("a.example.org", 80): Origin(answering())}, allow=["http://a.example.org"], deny=["http://a.example.org/admin/*"]) as here:
+        with here.connect() as client:
+            assert client.ask(get("http://a.example.org/x")).status == 200
+            assert client.ask(get("http://a.example.org/x", "X-Original-URL: /admin/x")).denial["rule"] == "method-or-path"
+            assert client.ask(get("http://a.example.org/admin;x/y")).denial["rule"] == "deny-rule"
+
+
+class Resetting(Origin):
+    """Takes connections and breaks each off at once."""
+
+    def _one(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+
+def test_a_server_that_resets_before_tls() -> None:
+    """The client hears of it, and the log."""
+    with place({("a.example.org", 443): Resetting(answering())}, allow=["a.example.org"]) as here:
+        for _ in range(8):
+            with here.connect() as client:
+                assert client.ask(get("https://a.example.org/")).status == 502
+        assert len(here.net(host="a.example.org", status=502)) == 8
+
+
+def test_without_a_log_nothing_goes_out() -> None:
+    """The request that met the full disk was the last; when there is room again, what was lost is counted and requests go on."""
+    origin = Origin(answering())
+    with place({("a.example.org", 80): origin}, allow=["http://a.example.org"]) as here:
+        write = here.egress._usage._write
+
+        def full(kind: str, facts: dict[str, object]) -> None:
+            raise OSError(28, "No space left on device")
+
+        with here.connect() as client:
+            here.egress._usage._write = full
+            assert client.ask(get("http://a.example.org/")).status == 200
+            assert client.ask(get("http://a.example.org/")).denial["rule"] == "internal"
+            with here.connect() as other:
+                assert other.ask(b"CONNECT a.example.org:80 HTTP/1.1\r\nHost: a\r\n\r\n").denial["rule"] == "internal"
+            here.egress._usage._write = write
+            assert client.ask(get("http://a.example.org/")).status == 200
+        assert [event["events"] for event in here.events if event["kind"] == "net.lost"] == [3]
+    assert sum(bytes(log).count(b"GET /") for log in origin.received) == 2
+
+
+def test_every_dialled_connection_is_in_the_log() -> None:
+    """Also where the phase ends in the middle of it."""
+    with place({("a.example.org", 80): Origin(Conn.rest)}, allow=["http://a.example.org"]) as here:
+        with here.connect() as client:
+            client.send(get("http://a.example.org/"))
+            wait_for(lambda: bool(here.dialled))
+            here.egress.quiet()
+            assert len(here.net(host="a.example.org")) == 1
 
 
 def test_methods_and_paths() -> None:

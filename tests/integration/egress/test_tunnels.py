@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -310,3 +311,19 @@ def test_the_end_of_a_phase_ends_everything() -> None:
             assert client.tunnel("a.example.org:7")
             client.sock.shutdown(socket.SHUT_RDWR)
         wait_for(lambda: here.net(phase="check") != [])
+
+
+@pytest.mark.parametrize("when", ["before-the-answer", "before-the-first-word", "at-the-end-of-the-phase"])
+def test_tunnels_that_carry_nothing_are_in_the_log(when: str) -> None:
+    """A name was looked up and a server dialled for them: both can be seen outside."""
+    with place({("a.example.org", 443): Origin(Conn.rest)}, allow=["a.example.org"]) as here:
+        with here.connect() as client:
+            client.send(b"CONNECT a.example.org:443 HTTP/1.1\r\nHost: a.example.org:443\r\n\r\n")
+            if when != "before-the-answer":
+                client.until(b"\r\n\r\n")
+            if when != "at-the-end-of-the-phase":
+                client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if when == "at-the-end-of-the-phase":
+            here.egress.quiet()
+        event = here.settled(host="a.example.org")
+        assert (event["decision"], event["address"]) == ("allow", "93.184.215.14")

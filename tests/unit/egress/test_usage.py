@@ -147,3 +147,13 @@ def test_from_several_threads() -> None:
     while any(thread.is_alive() for thread in threads):
         usage.total()
     assert usage.total().allowed[0].requests == 2000
+
+
+def test_credentials_are_bounded() -> None:
+    """A credential that is bound to every name below a domain is used for as many names as the agent thinks of."""
+    usage = Usage(lambda kind, facts: None)
+    for number in range(MAX_ROWS + 50):
+        usage.credential("TOKEN", f"{number}.example.org", "used")
+    rows = usage.total().credentials
+    assert len(rows) == MAX_ROWS + 1
+    assert ("TOKEN", OTHERS, 50) in rows
