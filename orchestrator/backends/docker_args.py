@@ -132,7 +132,7 @@ def limits(request: EnvironmentRequest, engine: EngineFacts) -> dict[str, Any]:
     found: dict[str, Any] = {
         "Ulimits": [
             {"Name": "nofile", "Soft": wanted.open_files, "Hard": wanted.open_files},
-            {"Name": "core", "Soft": 0, "Hard": 0},
+            {"Name": "core", "Soft": 1, "Hard": 1},  # at 0 a program that core_pattern names is still started, outside and as root
         ]
     }
     if engine.memory_limit:

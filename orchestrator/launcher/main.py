@@ -562,6 +562,15 @@ def _began(status: int) -> bool:
         return False
 
 
+def _without_core_dumps() -> None:
+    """No file, and no program of the machine's either: one that ``core_pattern`` names is started, as root and outside of every
+    sandbox, at a limit of 0 too; at 1 the kernel takes it for a dump of that program itself, and starts none."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    except (OSError, ValueError):  # whoever started us allows even less
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def _limit(pid: int, limits: dict[str, int]) -> None:
     """Limits for the sandbox alone: set from outside, since bubblewrap's own user namespace counts them apart."""
     for name, value in limits.items():
@@ -742,7 +751,7 @@ def main() -> int:
         libc = _libc()
         _check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _without_core_dumps()
         wire.message(0, ev="hello", version=1, pid=os.getpid(), facts=facts(config, sources))
     except OSError as problem:
         wire.message(0, ev="failed", message=f"the launcher could not prepare the place: {problem}")

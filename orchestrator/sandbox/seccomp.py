@@ -108,6 +108,9 @@ _SOCKETPAIR: Mapping[str, int] = MappingProxyType({"x86_64": 53, "aarch64": 199}
 
 _CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00000080
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_SETRLIMIT: Mapping[str, int] = MappingProxyType({"x86_64": 160, "aarch64": 164})
+_PRLIMIT: Mapping[str, int] = MappingProxyType({"x86_64": 302, "aarch64": 261})
+_RLIMIT_CORE = 4
 _F_SETLEASE = 1024  # on a file that is shared read-only it makes its next reader outside wait for most of a minute
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_TYPE_MASK, _SOCK_STREAM, _SOCK_DGRAM = 0xF, 1, 2
@@ -170,6 +173,8 @@ def _program(machine: str, options: FilterOptions) -> list[_Item]:
         _Jump(_JEQ, _CLONE[machine], "clone", ""),
         _Jump(_JEQ, _IOCTL[machine], "ioctl", ""),
         _Jump(_JEQ, _FCNTL[machine], "fcntl", ""),
+        _Jump(_JEQ, _SETRLIMIT[machine], "setrlimit", ""),
+        _Jump(_JEQ, _PRLIMIT[machine], "prlimit", ""),
         _Jump(_JEQ, _SOCKET[machine], "socket", ""),
         _Jump(_JEQ, _SOCKETPAIR[machine], "socketpair", ""),
         *(_Jump(_JEQ, number, "eperm", "") for number in denied_calls(machine, options).values()),
@@ -184,6 +189,18 @@ def _program(machine: str, options: FilterOptions) -> list[_Item]:
         "fcntl",
         (_LOAD, _argument(1)),
         _Jump(_JEQ, _F_SETLEASE, "eperm", "allow"),
+        # The launcher set the limit of core dumps to 1, at which the kernel starts no program for them. At 0 it would, outside and
+        # as root. Programs that set it to 0 mean well (gpg, ssh-agent end when they cannot), so they are told that it was done.
+        "setrlimit",
+        (_LOAD, _argument(0)),
+        _Jump(_JEQ, _RLIMIT_CORE, "pretend", "allow"),
+        "prlimit",
+        (_LOAD, _argument(1)),
+        _Jump(_JEQ, _RLIMIT_CORE, "", "allow"),
+        (_LOAD, _argument(2)),  # the new limit: a pointer, of which both halves are zero when it is only asked for
+        _Jump(_JEQ, 0, "", "pretend"),
+        (_LOAD, _argument(2) + 4),
+        _Jump(_JEQ, 0, "allow", "pretend"),
         "socket",
         (_LOAD, _argument(0)),
         _Jump(_JEQ, _AF_UNIX, "allow", ""),
@@ -207,6 +224,8 @@ def _program(machine: str, options: FilterOptions) -> list[_Item]:
         _Jump(_JEQ, _AF_UNIX, "allow", "eafnosupport"),
         "allow",
         (_RET, _ALLOW),
+        "pretend",
+        (_RET, _errno(0)),
         "eperm",
         (_RET, _errno(EPERM)),
         "enosys",

@@ -75,7 +75,7 @@ def test_walls(facts: dict[str, Any]) -> None:
     assert facts["cwd"] == "/"
     assert "lo" in facts["interfaces"]
     assert facts["nofile"] == [LIMITS.open_files] * 2
-    assert facts["core"] == [0, 0]
+    assert facts["core"] == [1, 1]
     assert facts["init"].endswith("docker-init")
     assert int(facts["memory"]) == LIMITS.memory_bytes
     assert int(facts["pids"]) == LIMITS.pids
