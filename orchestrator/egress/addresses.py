@@ -98,6 +98,13 @@ def embedded(address: Address) -> Iterator[IPv4Address]:
         yield IPv4Address(number & 0xFFFF_FFFF)
 
 
+def readings(address: Address) -> tuple[Address, ...]:
+    """``address``, and those that whoever dials it reaches as well: one host under several numbers."""
+    if isinstance(address, IPv6Address) and address in _MAPPED:
+        return address, IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address, *embedded(address)
+
+
 def address_problem(
     address: Address, private_networks: Sequence[Network], rule_private: bool, own_addresses: Collection[Address]
 ) -> Problem | None:

@@ -25,7 +25,7 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _ACCESS_DENIED = bytes([21, 3, 1, 0, 2, 2, 49])  # a TLS alert, fatal
 _PEEK_BYTES = clienthello.MAX_HELLO_BYTES + 32768
 
-Words = Hello | Literal["http", "other", "server", "nothing"]
+Words = Hello | Literal["http", "other", "broken-tls", "server", "nothing"]
 
 
 async def connect(services: Services, client: Wire, head: RequestHead) -> None:
@@ -121,7 +121,8 @@ class _Tunnel:
             record(self._services, self._trace, None)
         else:
             bare = self._services.judge.decide("tcp", self._host, self._port)
-            if not bare.allowed:
+            # A mode that lets bytes pass does not mean TLS whose name cannot be read.
+            if not bare.allowed or (words == "broken-tls" and bare.matched is None):
                 raise Refused(self._not_tls(words))
             self._trace.rule = bare.rule
             await self._pass_through("tcp")
@@ -140,9 +141,10 @@ class _Tunnel:
                 if isinstance(hello, Hello):
                     return hello
                 if isinstance(hello, clienthello.NotTls):
-                    return "other"
+                    return "broken-tls"
+            begun: Words = "broken-tls" if kind == "tls" else "other"
             if client.gone:
-                return "other" if data else "nothing"
+                return begun if data else "nothing"
             if not data and server.readable and server.peek(1):
                 return "server"
             if server.gone and not data:
@@ -150,7 +152,7 @@ class _Tunnel:
             try:
                 await pause(deadline)
             except TimedOut:
-                return "other"
+                return begun
 
     def _has_raw_rule(self) -> bool:
         """Whether the user has said that bytes may pass here unseen. A mode that lets much through has not."""

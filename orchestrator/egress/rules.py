@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.egress import paths
-from orchestrator.egress.addresses import REASONS, Problem, lifting_network
+from orchestrator.egress.addresses import REASONS, Problem, lifting_network, readings
 from orchestrator.egress.hosts import Address, BadHost, Host, parse_authority
 from orchestrator.model.network import NetRule, NetworkPlan
 
@@ -279,6 +279,17 @@ def refuse_address(ask: Ask, address: Address, problem: Problem) -> Decision:
         return Decision(False, "address", f"{leads} {REASONS[problem]}, which is never dialled")
     yaml = f"network: {{private: [{_yaml_word(network)}]}}"
     return Decision(False, "address", f"{leads} {REASONS[problem]}", f"--allow-private {network}", yaml)
+
+
+def refuse_denied(plan: NetworkPlan, ask: Ask, address: Address) -> Decision | None:
+    """The decision where ``ask`` is allowed by its name, and that leads to an address that a row denies; None where none does."""
+    names = {str(one) for one in readings(address)}
+    inspected = must_inspect(plan, ask.host)
+    for rule in plan.deny:
+        if rule.host in names and _covers_port(rule, ask) and _denies_request(rule, ask, inspected):
+            leads = f"{ask.host.text} resolves to {address}"
+            return Decision(False, "deny-rule", f"{leads}, denied by {_shown(rule_text(rule, deny=True))} ({rule.origin})", matched=rule)
+    return None
 
 
 def _refusal(plan: NetworkPlan, ask: Ask, rule: RuleId, reason: str) -> Decision:

@@ -69,7 +69,7 @@ class Egress:
         self._loop = Loop(self._failed)
         self._judge = Judge(plan)
         self._usage = Usage(write)
-        self._dialler = Dialler(self._loop, Resolver(self._loop, private, own, lookup), place)
+        self._dialler = Dialler(self._loop, Resolver(self._loop, private, own, lookup), plan, place)
         self._vault = Vault(config.secrets, plan.git)
         self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
         self._authorities: Authorities | None = None

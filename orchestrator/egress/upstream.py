@@ -10,8 +10,9 @@ from orchestrator.egress.denials import Refusal, Refused, refused
 from orchestrator.egress.hosts import Address, Host
 from orchestrator.egress.loop import Loop, TimedOut, pause
 from orchestrator.egress.resolver import Resolver, Unresolved
-from orchestrator.egress.rules import Ask, Decision, Scheme, refuse_address
+from orchestrator.egress.rules import Ask, Decision, Scheme, refuse_address, refuse_denied
 from orchestrator.egress.wires import Wire
+from orchestrator.model.network import NetworkPlan
 
 if TYPE_CHECKING:
     from orchestrator.egress.tls import Authorities
@@ -39,10 +40,12 @@ def as_it_is(address: Address, port: int) -> tuple[str, int]:
 
 
 class Dialler:
-    """``place``: where an address stands; only tests, which have no public addresses, need another than the address itself."""
+    """``plan``: whose denied addresses are not dialled under a name either. ``place``: where an address stands; only tests, which have no
+    public addresses, need another than the address itself."""
 
-    def __init__(self, loop: Loop, resolver: Resolver, place: Dialled = as_it_is) -> None:
+    def __init__(self, loop: Loop, resolver: Resolver, plan: NetworkPlan, place: Dialled = as_it_is) -> None:
         self._loop = loop
+        self._plan = plan
         self._resolver = resolver
         self._place = place
 
@@ -60,8 +63,13 @@ class Dialler:
         if not judged.good:
             assert judged.bad is not None
             raise refused(refuse_address(Ask(scheme, host, port), *judged.bad), host.name, port)
+        ask = Ask(scheme, host, port)
+        denials = {address: refuse_denied(self._plan, ask, address) for address in judged.good}
+        good = [address for address, denial in denials.items() if denial is None]
+        if not good:
+            raise refused(next(denial for denial in denials.values() if denial is not None), host.name, port)
         reason = ""
-        for address in judged.good[:MAX_ADDRESSES]:
+        for address in good[:MAX_ADDRESSES]:
             try:
                 return Upstream(await self._connect(address, port), address, (scheme, host.name, port, private))
             except OSError as failure:

@@ -98,6 +98,38 @@ def test_only_judged_addresses_are_dialled() -> None:
             assert client.ask(get("http://private.example.org/")).body == b"hello"
 
 
+@pytest.mark.parametrize(
+    ("row", "denied"),
+    [
+        pytest.param("93.184.215.14", True, id="every-port"),
+        pytest.param("93.184.215.14:80", True, id="this-port"),
+        pytest.param("93.184.215.14:81", False, id="another-port"),
+        pytest.param("93.184.215.15", False, id="another-address"),
+        pytest.param("POST 93.184.215.14/x", True, id="some-requests"),
+    ],
+)
+def test_a_denied_address_has_no_other_name(row: str, denied: bool) -> None:
+    """Whoever has a name can let it lead anywhere: an address that a row denies is not dialled under any."""
+    addresses = {
+        "plain.example.org": ("93.184.215.14",),
+        "nat64.example.org": ("64:ff9b::93.184.215.14",),
+        "mapped.example.org": ("::ffff:93.184.215.14",),
+    }
+    with place(deny=[row], mode="open", addresses=addresses) as here, here.connect() as client:
+        for name in addresses:
+            answer = client.ask(get(f"http://{name}/"))
+            assert (answer.status, answer.denial["rule"]) == ((403, "deny-rule") if denied else (502, "unreachable"))
+        assert bool(here.dialled) is not denied
+
+
+def test_a_denied_address_among_others() -> None:
+    """The others are dialled."""
+    origin = Origin(answering())
+    with place({A: origin}, allow=["http://two.example.org"], deny=["[2606:2800:21f::99]"]) as here, here.connect() as client:
+        assert client.ask(get("http://two.example.org/")).body == b"hello"
+    assert here.dialled == [("93.184.215.14", 80)]
+
+
 @pytest.mark.parametrize(("name", "rule"), [("unknown", "unresolved"), ("c", "unreachable")])
 def test_servers_that_are_not_there(name: str, rule: str) -> None:
     """The client learns why, and it is no refusal."""

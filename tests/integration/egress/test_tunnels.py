@@ -178,6 +178,10 @@ def test_open_lets_bytes_pass_but_no_false_names() -> None:
         with here.connect() as client:
             client.tunnel("a.example.org:443").send(records(message(sni(b"b.example.org"))))
             assert client.rest() == ALERT
+        for hello in (b"\x16\x03\x01\x00\x00", records(message(sni(b"b.example.org")))[:-1]):  # malformed; never ends
+            with here.connect() as client:
+                client.tunnel("a.example.org:443").send(hello)
+                assert client.answer().denial["rule"] == "not-tls"
         with here.connect() as client:
             assert client.ask(b"CONNECT metadata.example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n").status == 403
     with place({("a.example.org", 22): Origin(origin.script)}, mode="learn") as here, here.connect() as client:
