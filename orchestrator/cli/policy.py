@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from orchestrator.cli.common import finish_interrupted, json_option, paths, prin
 from orchestrator.errors import NotFound
 
 if TYPE_CHECKING:
-    from orchestrator.model.network import NetworkUse
+    from orchestrator.model.network import NetworkPlan, NetworkUse
     from orchestrator.run.folder import RunFolder
 
 
@@ -27,23 +28,43 @@ def suggest_command(run: str, as_json: bool) -> None:
 
     It holds the places that RUN reached, and as comments those that it was refused.
     """
-    from orchestrator.egress.suggest import suggest
+    from orchestrator.egress.suggest import suggestion
+    from orchestrator.model.codec import to_plain
     from orchestrator.run.folder import find
 
     finish_interrupted(quiet=as_json)
     folder = find(paths(), run)
     use = _use(folder)
-    allow = suggest(use.allowed)
+    found = suggestion(_network(folder), use.allowed)
     if as_json:
         refused = [{"host": denial.host, "port": denial.port, "rule": denial.rule, "allow_with": denial.yaml} for denial in use.denied]
-        print_json({"schema": "aienv.suggestion/1", "run": folder.id, "network": {"mode": "allowlist", "allow": allow}, "refused": refused})
+        network = {"mode": "allowlist", **to_plain(found)}
+        print_json({"schema": "aienv.suggestion/1", "run": folder.id, "network": network, "refused": refused})
         return
-    click.echo(f"# what run {folder.id} reached")
-    click.echo("network:\n  mode: allowlist" + ("\n  allow:" if allow else "\n  allow: []"))
-    for text in allow:
+    click.echo(f"# what run {folder.id} reached\nnetwork:\n  mode: allowlist")
+    for name, items in (("presets", found.presets), ("private", found.private)):
+        if items:
+            click.echo(f"  {name}: [{', '.join(map(_quoted, items))}]")
+    click.echo("  allow:" if found.allow else "  allow: []")
+    for text in found.allow:
         click.echo(f"    - {_quoted(text)}")
     for denial in use.denied:
         click.echo(f"    # refused: {denial.host}:{denial.port} ({denial.reason})".encode("ascii", "backslashreplace").decode())
+
+
+def _network(folder: RunFolder) -> NetworkPlan:
+    """What the run was planned with.
+
+    Raises:
+        NotFound: nobody can tell.
+    """
+    from orchestrator.model.codec import from_plain
+    from orchestrator.model.network import NetworkPlan
+
+    try:
+        return from_plain(NetworkPlan, json.loads(folder.plan.read_bytes())["network"])
+    except (OSError, ValueError, KeyError) as problem:
+        raise NotFound(f"run {folder.id} has no plan that can be read: {problem}", remedy="aienv ps --all lists the runs") from problem
 
 
 def _use(folder: RunFolder) -> NetworkUse:

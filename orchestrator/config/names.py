@@ -3,12 +3,12 @@
 Many of these end up as an argument of git or in a path, so none begins with a dash and none climbs out of its folder.
 """
 
-import ipaddress
 import re
 from collections.abc import Sequence
 
 from orchestrator.config.node import Node, shown
 from orchestrator.config.values import VARIABLE_NAME, BadValue, one_line
+from orchestrator.egress.addresses import BadNetwork, parse_network
 from orchestrator.egress.hosts import BadHost, canonical_host
 from orchestrator.egress.rules import BadRule, parse_rule, rule_text
 from orchestrator.errors import ConfigError
@@ -50,12 +50,12 @@ def plain_host(node: Node) -> str:
 
 
 def network(node: Node) -> str:
-    """A network as CIDR; a single address is a network of one."""
+    """A network as CIDR that may be dialled when it is named; a single address is a network of one."""
     text = one_line(node, "a network", numbers=True)
     try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError as problem:
-        raise BadValue(f"{shown(text)} is not a network", "write it as 172.20.0.0/16 or fd00::/8") from problem
+        return str(parse_network(text))
+    except BadNetwork as problem:
+        raise BadValue(str(problem), "write it as 172.20.0.0/16 or fd00::/8") from problem
 
 
 def secret(node: Node) -> str:

@@ -44,6 +44,11 @@ def _network(plan: Plan) -> Iterable[tuple[str, str]]:
         yield "  allow", f"{rule_text(rule)}  ({rule.origin})"
     for rule in network.deny:
         yield "  deny", rule_text(rule, deny=True)
+    for private in network.private:
+        yield "  private", f"{private}: allowed names may have addresses there"
+    for gateway in network.gateways:
+        place = f"https://{gateway.host}" + ("" if gateway.port == 443 else f":{gateway.port}") + gateway.base_path
+        yield "  gateway", f"{', '.join(name for name, _ in gateway.variables)}: {place}"
     for host in network.inspect:
         yield "  inspect", f"{host}: TLS ends at the broker"
     for repo in network.git:

@@ -18,6 +18,7 @@ from tests.e2e.product import Aienv, branches, end, git, processes_with, read_un
 from tests.internet import BAD_NAMES, HERE, METADATA, SERVED, WILDCARDS, Internet
 
 ORIGIN = "https://origin.example.org"
+ASKED_FOR = ("dns", "udp", "tcp", "tls", "http")  # what the servers note, but of sockets that any program of this machine may find
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_none(online: Aienv, internet: Internet) -> None:
     run = finish(online, "--network", "none", "--", "sh", "-c", LOOK_AROUND)
     assert run.done.text.split("\n") == ["0", "0", "curl 7", "curl 7", "curl 6", "0", ""]
     assert run.report["network"] == {"mode": "none", "allowed": [], "denied": [], "credentials": []}
-    assert internet.events(mark) == []
+    assert internet.events(mark, *ASKED_FOR) == []
 
 
 TRY = """
@@ -81,7 +82,7 @@ def test_an_empty_list_teaches(online: Aienv, internet: Internet) -> None:
     assert (told["error"], told["host"], told["port"], told["allowed"]) == ("blocked by aienv", "origin.example.org", 80, [])
     assert told["allow_with"] == {"flag": "--allow-host origin.example.org:80", "yaml": "network: {allow: [origin.example.org:80]}"}
     assert "--allow-host origin.example.org)" in python
-    assert internet.events(mark) == []
+    assert internet.events(mark, *ASKED_FOR) == []
 
     denied = {row["port"]: row for row in run.report["network"]["denied"]}
     assert {port: (row["host"], row["count"], row["flag"]) for port, row in denied.items()} == {
@@ -119,7 +120,27 @@ def test_learn_then_allow_just_that(here: Aienv, internet: Internet) -> None:
     other = finish(here, str(task), "--", *questions)
     assert [(answer.status, answer.denied) for answer in other.answers] == [(403, "not-allowed"), (403, "port"), (200, None)]
     as_json = here("policy", "suggest", learnt.report["id"], "--json").document
-    assert as_json["network"] == {"mode": "allowlist", "allow": ["a.wild.example.org:8443", "origin.example.org", "other.example.org:8080"]}
+    assert as_json["network"] == {
+        "mode": "allowlist",
+        "presets": [],
+        "private": [],
+        "allow": ["a.wild.example.org:8443", "origin.example.org", "other.example.org:8080"],
+    }
+
+
+def test_suggestions_keep_what_hosts_do_not_say(here: Aienv) -> None:
+    """A mirror of pip with a private address, a private network that was named, bare bytes: the suggestion lets them pass again."""
+    conf = Path(here.environ["HOME"]) / ".config/pip/pip.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text("[global]\nindex-url = https://private.example.org/simple\n")
+    words = ("https://private.example.org/simple", "https://shared.example.org/", "tcp://origin.example.org:7000 bytes")
+    network = ("--network", "learn", "--preset", "pip", "--allow-private", "100.64.0.0/24", *allow("tcp://origin.example.org:7000"))
+    ways = ["request", "request", "tcp"]
+    assert [answer.way for answer in finish(here, *network, "--", *asking(*words)).answers] == ways
+    task = here.cwd / "learnt.yaml"
+    task.write_text(f"version: 1\n{here('policy', 'suggest', 'last').text}")
+    again = finish(here, str(task), "--", *asking(*words))
+    assert ([answer.way for answer in again.answers], again.report["network"]["denied"]) == (ways, [])
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -215,7 +236,7 @@ def test_open_is_not_everything(online: Aienv, internet: Internet) -> None:
     assert {ask: answers[ask].denied for ask in literal} == dict.fromkeys(literal, "address-literal")
     assert [answers[ask].origin for ask in public] == ["evil.example.net", "*.wild.example.org"]
     assert {answers[ask].origin for ask in half_public} <= {"origin.example.org", None}  # the public one of their addresses, or none
-    heard = internet.events(mark, "tcp", "udp", "tls", "http", "unix")
+    heard = internet.events(mark, "tcp", "udp", "tls", "http")
     assert {event["place"] for event in heard} == {"there"}
     assert {owner_of(event["server"]) for event in heard} <= {"evil.example.net", "*.wild.example.org", "origin.example.org"}
     private = next(row for row in run.report["network"]["denied"] if row["host"] == "private.example.org")
@@ -238,6 +259,15 @@ def test_private_addresses_that_the_user_named(here: Aienv, internet: Internet) 
     run = finish(here, *hosts, "--allow-private", "10.9.8.0/24", "--", *asking(*asked))
     assert [answer.origin or answer.denied for answer in run.answers] == list(asked.values())
     assert {event["server"] for event in internet.events(mark, "tcp")} == {"10.9.8.7"}
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "169.254.169.254", "fe80::/10", "10.9.8.7/24", "everything"])
+def test_private_networks_that_are_none(local: Aienv, network: str) -> None:
+    """Refused when the command line is read, not when a run is half way."""
+    done = local.run("--allow-private", network, "--", "true")
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.errors.startswith("aienv: --allow-private: "), done.errors
+    assert not (local.home / "runs").exists()
 
 
 def test_one_bad_entry_is_a_warning(here: Aienv) -> None:
@@ -271,7 +301,7 @@ def test_the_plan_says_what_may_leave(here: Aienv, tmp_path: Path) -> None:
     text = here("plan", *here.options, *words).text
     for said in (
         "network:     allowlist", "allow:     *.wild.example.org", "allow:     GET,HEAD other.example.org/echo*", "(preset github)", "pypi",
-        "deny:      x.wild.example.org", "inspect:   origin.example.org", "git:       origin.example.org/private-git/app, push to aienv/*",
+        "deny:      x.wild.example.org", "private:   10.9.8.0/24", "inspect:   origin.example.org", "git:       origin.example.org/private-git/app, push to aienv/*",
         f"secret:    API_TOKEN from file://{absent} for origin.example.org (agent, check)",
     ):  # fmt: skip
         assert said in text, text

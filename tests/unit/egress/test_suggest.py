@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from orchestrator.egress.hosts import canonical_host
 from orchestrator.egress.rules import Ask, decide, parse_rule
-from orchestrator.egress.suggest import covered_presets, suggest
+from orchestrator.egress.suggest import Suggestion, covered_presets, suggest, suggestion
 from orchestrator.model.network import CLOSED, HostUse
+from orchestrator.model.task import NetworkMode
 
 
 def use(host: str, port: int = 443) -> HostUse:
@@ -56,3 +57,27 @@ def test_presets() -> None:
     assert covered_presets(both[:1], [PIP]) == ((), (use("index.example"),))
     assert covered_presets([use("index.example"), use("files.example", 80)], [PIP])[0] == ()
     assert covered_presets(both, [("empty", ())]) == ((), tuple(both))
+
+
+MIRROR = parse_rule("mirror.example", "preset pip: index-url of pip.conf", private=True)
+PLANNED = (
+    MIRROR, parse_rule("plain.example", "x"), parse_rule("tcp://db.example:5432", "x"), parse_rule("GET *.paths.example/a/*", "x"),
+    parse_rule("POST plain.example/b", "x"), parse_rule("*.wild.example:8443", "x"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "uses", "presets", "allow"),
+    [
+        ("allowlist", [use("mirror.example"), use("plain.example")], ("pip",), ("plain.example",)),
+        ("allowlist", [use("db.example", 5432)], (), ("tcp://db.example:5432",)),
+        ("allowlist", [use("x.paths.example")], (), ("GET x.paths.example/a/*",)),
+        ("learn", [use("x.paths.example"), use("mirror.example")], ("pip",), ("x.paths.example",)),
+        ("learn", [use("db.example", 5432), use("new.example")], (), ("new.example", "tcp://db.example:5432")),
+        ("allowlist", [use("a.wild.example", 8443), use("bad host")], (), ("a.wild.example:8443",)),
+    ],
+)
+def test_what_a_host_alone_does_not_say(mode: NetworkMode, uses: list[HostUse], presets: tuple[str, ...], allow: tuple[str, ...]) -> None:
+    """Presets whose hosts may be private, bare bytes, methods and paths are kept from the run's own rules; the hosts are exact."""
+    plan = replace(CLOSED, mode=mode, allow=PLANNED, private=("10.1.0.0/16",))
+    assert suggestion(plan, uses) == Suggestion(presets, ("10.1.0.0/16",), allow)
