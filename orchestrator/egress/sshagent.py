@@ -1,4 +1,4 @@
-"""The agent socket inside: connections, each with a session that judges, and the user's agent behind it. Off unless ``ssh.host`` is set.
+"""The agent socket inside: connections, each with a session that judges, and the user's agent behind it. Off unless ``git.ssh`` is set.
 
 Nothing of the user's agent is reached from inside: its socket stays outside, and each message is one that ``sshsession`` has judged.
 """

@@ -420,13 +420,13 @@ def _cryptography(facts: Facts) -> Finding:
 def _ssh_agent(facts: Facts) -> Finding:
     found = facts.ssh_agent
     if found is None:
-        return ok("none; only ssh.host needs one")
+        return ok("none; only git.ssh needs one")
     if isinstance(found, Unknown):
-        return warn("does not answer", found.why, "start it again, or unset SSH_AUTH_SOCK; only ssh.host needs one")
+        return warn("does not answer", found.why, "start it again, or unset SSH_AUTH_SOCK; only git.ssh needs one")
     if found.keys is None:
-        return warn(found.socket, "what answers there is no ssh agent", "check SSH_AUTH_SOCK; only ssh.host needs one")
+        return warn(found.socket, "what answers there is no ssh agent", "check SSH_AUTH_SOCK; only git.ssh needs one")
     if not found.keys:
-        return warn(f"{found.socket}, without a key", "nothing was added to it", "ssh-add; only ssh.host needs one")
+        return warn(f"{found.socket}, without a key", "nothing was added to it", "ssh-add; only git.ssh needs one")
     return ok(f"{plural(found.keys, 'key')} ({found.socket})")
 
 

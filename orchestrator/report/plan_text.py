@@ -53,5 +53,7 @@ def _network(plan: Plan) -> Iterable[tuple[str, str]]:
         yield "  inspect", f"{host}: TLS ends at the broker"
     for repo in network.git:
         yield "  git", f"{repo.host}/{repo.path}" + (", push to aienv/*" if repo.push else ", read")
+    if network.ssh is not None:
+        yield "  ssh", f"your ssh agent signs logins to {network.ssh}: for all that its keys may do there"
     for secret in plan.secrets:
         yield "  secret", f"{secret.name} from {secret.source} for {', '.join(secret.hosts)} ({', '.join(secret.phases)})"

@@ -247,9 +247,12 @@ def brokering_problems(network: NetworkPlan, secrets: Iterable[SecretPlan]) -> l
 
 
 def brokering_warnings(network: NetworkPlan, secrets: Iterable[SecretPlan]) -> tuple[str, ...]:
-    """What works and may be more than was meant: a credential for pushes to ``aienv/`` that can change every branch through an API."""
+    """What works and may be more than was meant: a credential without TLS; one for pushes to ``aienv/`` that can change every branch
+    through an API."""
     warnings = []
     for secret in secrets:
+        clear = [bound for bound in secret.hosts if split_bound(bound)[1] == 80]
+        warnings += [f"secret {secret.name} goes to {bound} without TLS: everybody on the way can read it" for bound in clear]
         pushed_to = {bound for bound in secret.hosts for repo in network.git if repo.push and covers(bound, *split_bound(repo.host))}
         elsewhere = [bound for bound in secret.hosts if bound not in pushed_to and _refusal(network, bound) is None]
         if pushed_to and elsewhere:

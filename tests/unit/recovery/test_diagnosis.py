@@ -186,7 +186,7 @@ CASES = [
     ("certificates", {"trust": Trust(None, 0, "43")}, "warning", "apt install ca-certificates"),
     ("certificates", {"trust": Trust("/b", 0, "43")}, "warning", "no certificates in /b"),
     ("cryptography", {"trust": Trust("/b", 3, None)}, "warning", "pip install cryptography"),
-    ("ssh-agent", {"ssh_agent": None}, "ok", "only ssh.host"),
+    ("ssh-agent", {"ssh_agent": None}, "ok", "only git.ssh"),
     ("ssh-agent", {"ssh_agent": SshAgent("/s", 0)}, "warning", "ssh-add"),
     ("ssh-agent", {"ssh_agent": SshAgent("/s", None)}, "warning", "no ssh agent"),
     ("ssh-agent", {"ssh_agent": Unknown("Connection refused")}, "warning", "Connection refused"),

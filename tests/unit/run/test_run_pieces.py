@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import AienvError, EnvironmentFailed, Interrupted, NotFound, UsageError
-from orchestrator.model.network import CLOSED
+from orchestrator.model.network import CLOSED, Gateway
 from orchestrator.model.paths import Paths, paths_from
 from orchestrator.model.plan import AgentPlan, ImagePlan, Plan, RepoPlan
 from orchestrator.model.task import Limits, Output, SandboxRules
+from orchestrator.report.plan_text import plan_lines
 from orchestrator.run import folder as folders
 from orchestrator.run.commands import resource_limits
 from orchestrator.run.environ import agent_environment
@@ -329,3 +330,12 @@ def test_where_files_live(environ: dict[str, str], state: str, cache: str) -> No
     """The base directory specification, or one folder for all."""
     found = paths_from(environ)
     assert (str(found.state), str(found.cache)) == (state, cache)
+
+
+def test_a_plan_shows_each_way_out() -> None:
+    """Networks that names may lead to, the ssh agent, gateways: what a user grants stands in the text that is read before a run."""
+    gateway = Gateway("svc", "api.example.org", 443, "/v1", (("SVC_BASE_URL", ""),))
+    network = replace(CLOSED, mode="allowlist", private=("172.20.0.0/16",), ssh="git.example.org", gateways=(gateway,))
+    text = "\n".join(plan_lines(replace(PLAN, network=network), "sha256:0"))
+    for shown in ("172.20.0.0/16: allowed names", "signs logins to git.example.org", "SVC_BASE_URL: https://api.example.org/v1"):
+        assert shown in text

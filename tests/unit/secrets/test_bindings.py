@@ -93,6 +93,13 @@ def test_warns_of_wide_tokens(allow: tuple[str, ...], hosts: tuple[str, ...], pu
     assert not warned or "--secret-host GITHUB_TOKEN=github.com" in found[0]
 
 
+def test_warns_of_credentials_without_tls() -> None:
+    """Whoever binds one to port 80 is told what that means; another port has TLS."""
+    planned = plan_secrets([ask("COMPANY_TOKEN")], ["COMPANY_TOKEN=a.example.org:80", "COMPANY_TOKEN=a.example.org:8080"])
+    (found,) = brokering_warnings(plan("http://a.example.org", inspect=planned.inspect), planned.secrets)
+    assert found == "secret COMPANY_TOKEN goes to a.example.org:80 without TLS: everybody on the way can read it"
+
+
 def test_names_that_nobody_knows() -> None:
     """Without a host it is refused with the line that binds it; with one it passes, without a gateway."""
     with pytest.raises(ConfigError, match="secret COMPANY_TOKEN is bound to no host") as caught:
