@@ -60,7 +60,8 @@ IPC_CREAT, IPC_RMID = 0o1000, 0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run of the programs. ``said``: by program. ``seen``: what reached a server meanwhile."""
+    """What came of one run of the programs. ``said``: by program. ``seen``: what reached a server meanwhile. ``victim_lived``: and had
+    its share of the machine."""
 
     subject: str
     said: Mapping[str, str]
@@ -138,6 +139,12 @@ def victim(uid: int, witness: Path, word: str) -> Iterator["subprocess.Popen[byt
     finally:
         process.kill()
         process.communicate()
+
+
+def priority(pid: int) -> tuple[int, int]:
+    """What a process may have of the processors and of the disk."""
+    ioprio_get = {"x86_64": 252, "aarch64": 31}[os.uname().machine]
+    return os.getpriority(os.PRIO_PROCESS, pid), ctypes.CDLL(None).syscall(ioprio_get, 1, pid)
 
 
 def give(path: Path, uid: int, gid: int) -> None:
@@ -284,13 +291,13 @@ def try_everything(
     with product(subject, base, internet, engine, cache) as aienv, victim(user, base / "witness", f"victim-{subject}") as process:
         address = engine.address.removeprefix("unix://") if engine else "/nonexistent"
         words = json.dumps(facts(subject, base, host, internet, address, process.pid, internet.here))
-        mark, began = internet.mark(), time.monotonic()
+        mark, began, share = internet.mark(), time.monotonic(), priority(process.pid)
         with open(host.public_file) as leaked, open_folder("/") as root:
             variables = ("--env", f"ESCAPE_FACTS={words}", "--env", f"ESCAPE_ONLY={programs}")
             before, command = COMMANDS[phase]
             done = run(aienv, (leaked.fileno(), root), *variables, "--artifact", "artifacts/**", *before, "--", *command)
         took = time.monotonic() - began
-        lived = process.poll() is None
+        lived = process.poll() is None and priority(process.pid) == share
         rows = aienv.runs()
         report = json.loads((base / "home/runs" / rows[0]["id"] / "report.json").read_text()) if rows else {}
     lines = read_lines(done.stdout)

@@ -149,22 +149,25 @@ def connects(*authorities, path=f"/tunnel/{FORBIDDEN}"):
     return found
 
 
-def within(talk, name, request=None, context=None):
-    """Speak TLS in a tunnel and ask for something; nothing where TLS does not come about."""
+def within(talk, name, request=None, context=None, whole=False):
+    """Speak TLS in a tunnel and ask for something; nothing where TLS does not come about.
+
+    The first answer, or with ``whole`` all that comes until the end.
+    """
     context = context or lenient()
     asked = request or f"GET /tunnel/{FORBIDDEN} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
+    data = b""
     try:
         talk.sock.settimeout(WAIT_S)
         with context.wrap_socket(talk.sock, server_hostname=name) as secure:
             secure.sendall(asked)
-            data = b""
             while piece := secure.recv(65536):
                 data += piece
-                if b"\r\n\r\n" in data and b"chunked" not in data.lower() and complete(data):
+                if not whole and b"\r\n\r\n" in data and b"chunked" not in data.lower() and complete(data):
                     break
-            return data
     except (OSError, ValueError, TypeError):
-        return b""  # no TLS, or a name that no library would ask for
+        pass  # no TLS, or a name that no library would ask for, or nothing more
+    return data
 
 
 def complete(data):

@@ -19,6 +19,6 @@ def main():
         raw = within(talk, OTHER, second.encode()) if talk else b""
         found += [f"alone: {second[:60]!r}"] if origins(raw) else []
         talk = tunnel(f"{OTHER}:443")
-        raw = within(talk, OTHER, (first + second).encode()) if talk else b""
+        raw = within(talk, OTHER, (first + second).encode(), whole=True) if talk else b""
         found += [f"behind: {second[:60]!r}"] if len(origins(raw)) > 1 else []
     return found
