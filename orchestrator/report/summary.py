@@ -35,6 +35,8 @@ def _lines(record: RunRecord) -> Iterable[str]:
     for check in record.checks:
         yield f"check   {'passed' if check.exit_code == 0 else f'failed ({check.exit_code})'}: {check.command}"
     yield from _network_lines(record.network)
+    if record.network_mode == "learn" and record.network.allowed:
+        yield f"learnt  {plural(len(record.network.allowed), 'place')}: aienv policy suggest {record.id}"
     if record.teardown.left:
         yield f"left    {', '.join(record.teardown.left)} (aienv gc removes it)"
     if record.kept:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.online import allow, finish
-from tests.e2e.product import ROOT, Aienv, branches, end, git, make_repository, processes_with, read_until
+from tests.e2e.product import ROOT, Aienv, branches, commit, end, git, make_repository, processes_with, read_until
 from tests.engine import Engine
 from tests.internet import Internet
 
@@ -370,6 +370,27 @@ def test_a_credential_that_could_not_be_used(local: Aienv, keys: Keys, words: tu
         assert (done.code, done.stdout) == (code, b""), done.errors
         assert said in done.errors
     assert not (local.home / "runs").exists() or list((local.home / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "way"),
+    [
+        ("secret_hosts: [API_TOKEN=evil.example.net]", "--secret-host API_TOKEN=evil.example.net"),
+        ("setup_secrets: [API_TOKEN]", "--setup-secret API_TOKEN"),
+        ("secrets: ['OTHER=cmd://cat /etc/passwd']", "--secret 'OTHER=cmd://cat /etc/passwd'"),
+        (f"git: {{push: [{ORIGIN}/a/b]}}", f"--git-push {ORIGIN}/a/b"),
+        ("network: {allow: [evil.example.net]}", "--allow-host evil.example.net"),
+        ("network: {mode: open}", "--network open"),
+    ],
+    ids=lambda text: text.partition(":")[0] if text[0] != "-" else "",
+)
+def test_a_repository_asks_for_more(local: Aienv, keys: Keys, line: str, way: str) -> None:
+    """A task of the repository gets no credential, binds none elsewhere, opens no host: the run does not start, and says the flag."""
+    commit(local.cwd, {".aienv/tasks/more.yaml": f'version: 1\nagent: command\ncommand: ["true"]\n{line}\n'})
+    done = local.run(*allow(ORIGIN), *keys.flags(API_TOKEN=ORIGIN), "more")
+    assert (done.code, done.stdout) == (4, b""), done.errors
+    assert way in done.errors
+    assert not (local.home / "runs").exists()
 
 
 def test_sources(here: Aienv, internet: Internet, keys: Keys, tmp_path: Path) -> None:
