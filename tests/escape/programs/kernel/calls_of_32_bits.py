@@ -1,5 +1,5 @@
 """Enters the kernel as a program of 32 bits would (int 0x80): numbers mean other calls there. Must be the end of the process."""
-# outside: escapes
+# outside: unsure
 
 import ctypes
 import mmap
