@@ -128,6 +128,12 @@ def harden() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def _note(log: AuditLog, kind: str, facts: dict[str, object]) -> None:
+    """A last word, if the log takes it: on a full disk the run must be finished all the same."""
+    with contextlib.suppress(OSError):
+        log.write(kind, facts)
+
+
 def main(arguments: list[str]) -> int:
     descriptor, run_id, folder, recover = int(arguments[0]), arguments[1], Path(arguments[2]), json.loads(arguments[3])
     # ^C and a closed terminal are the main process's to handle; we are what remains when it cannot.
@@ -142,13 +148,14 @@ def main(arguments: list[str]) -> int:
         try:
             said_goodbye = service.run()
         except Exception as problem:  # noqa: BLE001 - the outermost place: whatever it is, the run is finished
-            log.write("broker.error", {"kind_of_error": type(problem).__name__})
+            _note(log, "broker.error", {"kind_of_error": type(problem).__name__})
         service.quiet()
     if said_goodbye:
         log.close()
         return 0
-    log.write("main.lost", {})
-    log.close()
+    _note(log, "main.lost", {})
+    with contextlib.suppress(OSError):
+        log.close()
     os.execv(recover[0], recover)
     return 125
 

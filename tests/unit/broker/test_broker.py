@@ -2,14 +2,18 @@
 
 import json
 import os
+import resource
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from orchestrator.audit.record import verify
-from orchestrator.broker.client import Broker, self_command
+from orchestrator.broker.client import _BOOT, PACKAGE_ROOT, Broker, self_command
 
 WAIT_S = 20.0
 
@@ -76,3 +80,20 @@ def test_our_own_command_again() -> None:
 
     done = subprocess.run([*self_command("--version")], capture_output=True, text=True, timeout=30, check=True, cwd="/")
     assert done.stdout.startswith("aienv ")
+
+
+def test_a_log_that_takes_nothing_does_not_keep_it_from_finishing_the_run(tmp_path: Path) -> None:
+    """The disk is full and the main process was killed: its last words are lost, the recovery begins all the same."""
+    ours, theirs = socket.socketpair()
+    recover = json.dumps(["/bin/touch", str(tmp_path / "finished")])
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOT, str(PACKAGE_ROOT), str(theirs.fileno()), "run1", str(tmp_path), recover],
+            pass_fds=(theirs.fileno(),),
+        )
+    with ours:
+        assert b"ready" in ours.recv(100)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
+    assert process.wait(WAIT_S) == 0
+    assert (tmp_path / "finished").exists()
+    assert (tmp_path / "audit.jsonl").read_bytes() == b""
