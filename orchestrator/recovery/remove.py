@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.backends.protocol import EnvRef
+from orchestrator.backends.protocol import Backend, EnvRef
 from orchestrator.backends.select import maker
-from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed
+from orchestrator.errors import AienvError, BackendUnavailable, EnvironmentFailed, HarvestFailed
 from orchestrator.harvest.deliver import undeliver
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName
@@ -39,10 +39,9 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
             remedy=f"aienv gc tries again; aienv rm --force {folder.id} throws it away",
         )
     try:
-        if plan:
-            _destroy_environments(paths, folder.id, plan["backend"], environ)
-            if plan["repo"]["kind"] == "path" and Path(plan["repo"]["location"]).is_dir():
-                undeliver(Path(plan["repo"]["location"]), folder.id)
+        _destroy_environments(paths, folder.id, plan.get("backend"), environ)
+        if plan and plan["repo"]["kind"] == "path" and Path(plan["repo"]["location"]).is_dir():
+            undeliver(Path(plan["repo"]["location"]), folder.id)
         mirrors.release(paths.mirrors, folder.id)
         forget(paths, folder)
     finally:
@@ -59,9 +58,11 @@ def holds_work(folder: RunFolder, report: dict[str, Any] | None) -> bool:
     return bool(report["kept"]) and (report["error"] is not None or not report["result"].get("complete", False))
 
 
-def _destroy_environments(paths: Paths, run_id: str, backend: BackendName, environ: Mapping[str, str]) -> None:
+def _destroy_environments(paths: Paths, run_id: str, backend: BackendName | None, environ: Mapping[str, str]) -> None:
+    """``backend``: None when the plan is lost; then it may have been any that can be asked now."""
     make = maker(paths.work, paths.cache, environ, lambda text: None)
-    for name in dict.fromkeys((backend, "local")):
+    named = backend or ("docker" if _answers(make("docker")) else "local")
+    for name in dict.fromkeys((named, "local")):
         place = make(name)
         for role in ROLES:
             try:
@@ -69,3 +70,11 @@ def _destroy_environments(paths: Paths, run_id: str, backend: BackendName, envir
             except AienvError as problem:
                 message = f"an environment of run {run_id} could not be removed: {problem}"
                 raise AienvError(message, remedy=problem.remedy, code=problem.code) from problem
+
+
+def _answers(backend: Backend) -> bool:
+    try:
+        backend.check()
+    except BackendUnavailable:
+        return False
+    return True

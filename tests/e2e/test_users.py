@@ -172,7 +172,7 @@ def test_bubblewrap_that_does_not_work(local: Aienv, tmp_path: Path, script: str
     folder.mkdir()
     (folder / "bwrap").write_text(script)
     (folder / "bwrap").chmod(0o755)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
+    for parent in (tmp_path, *[parent for parent in tmp_path.parents if parent.name.startswith(("pytest", "popen"))]):
         parent.chmod(0o755)
     poor = replace(local, environ={**local.environ, "PATH": f"{folder}:{local.environ['PATH']}"})
     done = poor.run("--json", "--", "true")

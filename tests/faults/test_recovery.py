@@ -69,12 +69,16 @@ def test_a_plan_of_another_version_is_left_alone(tmp_path: Path, repository: Pat
 
 
 def test_a_lost_plan_keeps_the_work(tmp_path: Path, repository: Path) -> None:
-    """Without its plan a run cannot be finished, and is not removed either."""
+    """Without its plan a run cannot be finished, and is not removed either, until its user says so: then nothing of it is left."""
     home = tmp_path / "home"
     run_id = killed_run(home, repository)
     (home / "runs" / run_id / "plan.json").unlink()
     aienv(home, repository, "ps")
     assert [file.read_text() for file in home.glob("work/*/workspace/*/work")] == ["precious\n"]
+    groups = [Path(line) for file in home.glob("work/*/control/task-control-groups") for line in file.read_text().splitlines()]
+    aienv(home, repository, "rm", "--force", run_id)
+    assert [group for group in groups if group.exists()] == []
+    assert list(home.glob("work/*")) == list(home.glob("active/*")) == []
 
 
 def test_new_files_at_a_masked_place_are_the_agents(tmp_path: Path, repository: Path) -> None:

@@ -160,7 +160,8 @@ def test_signals_are_as_they_were_born() -> None:
         told(channel)
         channel.sendall(b"go")
         status = dict(line.split(":\t", 1) for line in finished(process)[1].decode().splitlines())
-    assert [int(status[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")] == [0, 0, 0]
+    theirs = ~(0b11 << 31)  # 32 and 33 are the C library's own: no program can set them, and whoever starts tests may have one ignored
+    assert [int(status[name], 16) & theirs for name in ("SigBlk", "SigIgn", "SigCgt")] == [0, 0, 0]
 
 
 def test_it_ends_when_it_is_asked_to(tmp_path: Path) -> None:
