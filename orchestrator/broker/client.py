@@ -89,7 +89,15 @@ class Broker:
         Raises:
             EnvironmentFailed: it cannot be had.
         """
+        self.begin_egress(config)
+        self.await_egress()
+
+    def begin_egress(self, config: EgressConfig) -> None:
+        """The first half of ``egress``: other things can be done until ``await_egress``."""
         self._send({"egress": as_plain(config)})
+
+    def await_egress(self) -> None:
+        """The second half of ``egress``, with its errors."""
         self._expect("egress", "set up the way out")
 
     def listen(self, phase: Phase, sockets: Mapping[str, int]) -> None:

@@ -43,6 +43,9 @@ class Egress:
     def env(self, phase: Phase) -> tuple[tuple[str, str], ...]:
         return self.variables[phase]
 
+    def settle(self) -> None:
+        self.broker.await_egress()
+
     def listen(self, phase: Phase, sockets: Sequence[socket]) -> None:
         self.broker.listen(phase, {name: sock.fileno() for name, sock in zip(listeners(self.plan), sockets, strict=True)})
 
@@ -87,17 +90,13 @@ def find_ssh(plan: Plan, environ: Mapping[str, str]) -> SshConfig | None:
 def open_network(
     plan: Plan, run_id: str, secrets: Sequence[BoundSecret], ssh: SshConfig | None, broker: Broker, environ: Mapping[str, str]
 ) -> NetworkSession:
-    """Tell the broker what may leave.
-
-    Raises:
-        EnvironmentFailed: it refuses, or does not answer.
-    """
+    """Tell the broker what may leave; its answer is awaited by ``settle``, for it takes its time."""
     network = plan.network
     if network.mode == "none":
         return NoNetwork(network)
     issued = issue(network.inspect, run_id, datetime.now(UTC)) if network.inspect else None
     tls = TlsConfig(issued.leaves) if issued else None
-    broker.egress(EgressConfig(run_id, network, tuple(secrets), tls, user_bundle(environ), ssh))
+    broker.begin_egress(EgressConfig(run_id, network, tuple(secrets), tls, user_bundle(environ), ssh))
     bundle = trusted(environ, issued.authority if issued else "")
     files = ((CA_PEM, bundle), (CA_JKS, java_trust_store(bundle)), *(((KNOWN_HOSTS, _known_hosts(ssh)),) if ssh else ()))
     return Egress(network, broker, files, {phase: _variables(network, secrets, phase) for phase in ("setup", "agent", "check")})

@@ -171,13 +171,14 @@ def _prepare(
     environ: Mapping[str, str],
     interrupts: Interrupts,
 ) -> None:
-    """Workspace and environment, side by side where the clone's needs are known beforehand."""
+    """Workspace and environment, while the broker starts and makes the way out ready."""
     with interrupts.abortable():
         _make_folders(context)
-        broker.ready()
         context.network = open_network(context.plan, context.folder.id, *credentials, broker, environ)
         prepare_workspace(context, prepared.mirror, prepared.changes)
         _open_environment(context)
+        broker.ready()
+        context.network.settle()
 
 
 def _make_folders(context: Context) -> None:

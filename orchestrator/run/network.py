@@ -27,6 +27,14 @@ class NetworkSession(Protocol):
         """Variables for the commands of a phase, beside those that ``run.environ.proxy_environment`` makes of the plan."""
         ...
 
+    def settle(self) -> None:
+        """Wait until it can be used.
+
+        Raises:
+            AienvError: it cannot.
+        """
+        ...
+
     def listen(self, phase: Phase, sockets: Sequence[socket]) -> None:
         """Serve these: the proxy first, then the gateway (``listeners``). The caller closes its own copies afterwards.
 
@@ -51,6 +59,9 @@ class NoNetwork:
 
     def env(self, phase: Phase) -> tuple[tuple[str, str], ...]:
         return ()
+
+    def settle(self) -> None:
+        return
 
     def listen(self, phase: Phase, sockets: Sequence[socket]) -> None:
         raise AssertionError("nothing listens where there is no network")

@@ -39,8 +39,9 @@ def bundle(environ: Mapping[str, str], authority: str) -> bytes:
     a private key that lies in the same file stays outside.
     """
     besides = (environ[name] for name in _BESIDES if environ.get(name))
+    named = (*_base(environ), *_in_folders(environ.get("SSL_CERT_DIR", "")), *besides)
     found: dict[bytes, None] = {}
-    for path in (*_base(environ), *_in_folders(environ.get("SSL_CERT_DIR", "")), *besides):
+    for path in dict.fromkeys(map(os.path.realpath, named)):
         found.update(dict.fromkeys(_CERTIFICATE.findall(_read(path))))
     return b"\n".join((*found, authority.strip().encode("ascii"), b""))
 
