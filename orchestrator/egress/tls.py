@@ -34,7 +34,7 @@ class TlsWire(Wire):
             self._tls = context.wrap_socket(
                 wire.sock, server_side=server_name is None, server_hostname=server_name, do_handshake_on_connect=False
             )
-        except BaseException:
+        except BaseException:  # the end of a phase too: no descriptor is left behind, and the reason goes on
             wire.close()  # now: the number of its descriptor may be another connection's soon
             raise
         wire.closed = True  # the socket has moved

@@ -88,7 +88,7 @@ class Dialler:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             begun = sock.connect_ex((wanted, at))
             wire = Wire(self._loop, sock)
-        except BaseException:
+        except BaseException:  # the end of a phase too: no descriptor is left behind, and the reason goes on
             sock.close()
             raise
         try:
@@ -98,7 +98,7 @@ class Dialler:
             while not wire.writable:
                 await pause(deadline)
             _check(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
-        except BaseException:
+        except BaseException:  # the end of a phase too: no descriptor is left behind, and the reason goes on
             wire.close()
             raise
         return wire

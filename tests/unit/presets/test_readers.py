@@ -18,7 +18,7 @@ Reader = Callable[[Side, Mapping[Path, str], Sequence[str]], Found]
 
 
 def side(**environ: str) -> Side:
-    return Side(environ, HOME, Path("/work"))
+    return Side(environ, HOME, Path("/here"))
 
 
 def urls(found: Found) -> list[str]:
@@ -49,9 +49,9 @@ MIRROR = "[global]\nindex-url = https://mirror.example/simple\n"
                      id="only-links"),
         pytest.param({GLOBAL: "[install]\nindex-url = https://install.example\n"}, {}, ["https://install.example", *DEFAULT],
                      id="one-command"),
-        pytest.param({USER: MIRROR, "/work/p.conf": "[global]\ntimeout = 5\n"}, {"PIP_CONFIG_FILE": "p.conf"}, [*DEFAULT],
+        pytest.param({USER: MIRROR, "/here/p.conf": "[global]\ntimeout = 5\n"}, {"PIP_CONFIG_FILE": "p.conf"}, [*DEFAULT],
                      id="named-file-hides-the-user's"),
-        pytest.param({GLOBAL: MIRROR, "/work/p.conf": "[global]\n"}, {"PIP_CONFIG_FILE": "p.conf"}, ["https://mirror.example/simple"],
+        pytest.param({GLOBAL: MIRROR, "/here/p.conf": "[global]\n"}, {"PIP_CONFIG_FILE": "p.conf"}, ["https://mirror.example/simple"],
                      id="named-file-keeps-the-global"),
         pytest.param({USER: MIRROR}, {"PIP_CONFIG_FILE": "missing.conf"}, ["https://mirror.example/simple"], id="named-file-missing"),
         pytest.param({GLOBAL: "no section\n", USER: MIRROR}, {}, ["https://mirror.example/simple"], id="broken-file"),
@@ -105,7 +105,7 @@ def test_npm(files: dict[str, str], environ: dict[str, str], expected: list[str]
 
 def test_places_of_npm() -> None:
     """Built in, global, the user's; never the project's."""
-    with_node = Side({"NPM_CONFIG_USERCONFIG": "/u/npmrc"}, HOME, Path("/work"), {"node": Path("/opt/node/bin/node")})
+    with_node = Side({"NPM_CONFIG_USERCONFIG": "/u/npmrc"}, HOME, Path("/here"), {"node": Path("/opt/node/bin/node")})
     built_in = "/opt/node/lib/node_modules/npm/npmrc"
     assert [str(path) for path in npm.places(with_node)] == [
         built_in, "/usr/share/nodejs/npm/npmrc", "/opt/node/etc/npmrc", "/u/npmrc",
@@ -226,7 +226,7 @@ def test_go(text: str, environ: dict[str, str], expected: list[str], notes: int)
 
 def test_places_of_go() -> None:
     """The toolchain's own, then the user's."""
-    with_go = Side({}, HOME, Path("/work"), {"go": Path("/usr/lib/go/bin/go")})
+    with_go = Side({}, HOME, Path("/here"), {"go": Path("/usr/lib/go/bin/go")})
     assert [str(path) for path in go.places(with_go)] == ["/usr/lib/go/go.env", GOENV]
     assert go.places(side(GOENV="off")) == ()
     assert go.places(side(GOENV="/e", GOROOT="/r")) == (Path("/r/go.env"), Path("/e"))
