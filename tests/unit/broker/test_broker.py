@@ -67,6 +67,7 @@ def test_it_has_none_of_our_descriptors(tmp_path: Path) -> None:
     os.set_inheritable(writer, True)
     broker = Broker("run1", tmp_path, on_lost=lambda: None)
     broker.ready()
+    broker.sync()  # after "ready" it may still load a module, whose file is open for a moment
     links = [os.readlink(f"/proc/{broker.pid}/fd/{name}") for name in os.listdir(f"/proc/{broker.pid}/fd")]
     broker.close()
     os.close(reader)
