@@ -1,6 +1,6 @@
 """From what a run used to the smallest list that allows just that."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from orchestrator.egress.hosts import BadHost, Host, canonical_host
@@ -54,34 +54,9 @@ def suggest(uses: Iterable[HostUse]) -> list[str]:
     return [rule_text(NetRule(name, (port,), (), None, False, False, "")) for name, port in sorted(found)]
 
 
-def covered_presets(
-    uses: Iterable[HostUse], presets: Sequence[tuple[str, Collection[NetRule]]]
-) -> tuple[tuple[str, ...], tuple[HostUse, ...]]:
-    """Names of ``presets`` of which every single row was used, and the uses that these do not cover.
-
-    A preset of which only a part was used is not named: it would allow more than the run needed. Nor is one with wildcards.
-    """
-    left, names = tuple(uses), []
-    for name, rules in presets:
-        wanted = {(rule.host, port) for rule in rules for port in rule.ports}
-        if wanted and all(_is_plain(rule) for rule in rules) and wanted <= {_key(use) for use in left}:
-            names.append(name)
-            left = tuple(use for use in left if _key(use) not in wanted)
-    return tuple(names), left
-
-
 def _is_whole(rule: NetRule) -> bool:
     """Whether every request may pass by it."""
     return not rule.methods and rule.path is None and not rule.raw
-
-
-def _is_plain(rule: NetRule) -> bool:
-    return bool(rule.ports) and not rule.methods and rule.path is None and not rule.raw and not rule.host.startswith("*")
-
-
-def _key(use: HostUse) -> tuple[str, int]:
-    host = _host(use)
-    return (use.host if host is None else host.name), use.port
 
 
 def _host(use: HostUse) -> Host | None:

@@ -1,6 +1,6 @@
 """The run's way out, opened: credentials fetched, stand-ins made, an authority for inspected hosts, and the broker told.
 
-The values are in this process for as long as it takes to hand them to the broker; inside there are only stand-ins.
+The values are in the memory of this process and of the broker, and nowhere else; inside there are only stand-ins.
 """
 
 import base64

@@ -8,17 +8,13 @@ from hypothesis import strategies as st
 
 from orchestrator.egress.hosts import canonical_host
 from orchestrator.egress.rules import Ask, decide, parse_rule
-from orchestrator.egress.suggest import Suggestion, covered_presets, suggest, suggestion
+from orchestrator.egress.suggest import Suggestion, suggest, suggestion
 from orchestrator.model.network import CLOSED, HostUse
 from orchestrator.model.task import NetworkMode
 
 
 def use(host: str, port: int = 443) -> HostUse:
     return HostUse(host, port, 1, 10, 10)
-
-
-PIP = ("pip", (parse_rule("index.example", "pip"), parse_rule("files.example", "pip")))
-WIDE = ("wide", (parse_rule("*.index.example", "wide"), parse_rule("index.example", "wide")))
 
 
 @pytest.mark.parametrize(
@@ -48,15 +44,6 @@ def test_the_list_is_enough_and_no_more(pairs: list[tuple[str, int]]) -> None:
     for number in range(len(items)):
         fewer = replace(plan, allow=plan.allow[:number] + plan.allow[number + 1 :])
         assert not all(decide(fewer, ask).allowed for ask in asks)
-
-
-def test_presets() -> None:
-    """A preset stands for its hosts only where every one of them was used; wildcards are never exact."""
-    both = [use("index.example"), use("files.example"), use("other.example")]
-    assert covered_presets(both, [PIP, WIDE]) == (("pip",), (use("other.example"),))
-    assert covered_presets(both[:1], [PIP]) == ((), (use("index.example"),))
-    assert covered_presets([use("index.example"), use("files.example", 80)], [PIP])[0] == ()
-    assert covered_presets(both, [("empty", ())]) == ((), tuple(both))
 
 
 MIRROR = parse_rule("mirror.example", "preset pip: index-url of pip.conf", private=True)
