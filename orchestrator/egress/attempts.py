@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.egress.credentials import Misplaced, Vault
 from orchestrator.egress.denials import Refusal, Refused, answer
-from orchestrator.egress.http1 import RequestHead
 from orchestrator.egress.judge import Judge, Place
-from orchestrator.egress.loop import Loop, TimedOut
 from orchestrator.egress.upstream import Dialler
 from orchestrator.egress.usage import Attempt, Usage
-from orchestrator.egress.wires import Wire
 from orchestrator.model.network import Phase
+from orchestrator.wire.http1 import RequestHead
+from orchestrator.wire.loop import Loop, TimedOut
+from orchestrator.wire.wires import Wire
 
 if TYPE_CHECKING:
     from orchestrator.egress.tls import Authorities

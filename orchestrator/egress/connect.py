@@ -11,15 +11,15 @@ from orchestrator.egress import clienthello
 from orchestrator.egress.attempts import Services, Trace, as_refusal, check_log, record, record_if_untold, tell
 from orchestrator.egress.clienthello import Hello
 from orchestrator.egress.denials import Refusal, Refused, refused
-from orchestrator.egress.flows import SinkLost, SourceLost, tunnel
 from orchestrator.egress.hosts import BadHost, Host, canonical_host
-from orchestrator.egress.http1 import BadMessage, RequestHead, parse_target, sniff
 from orchestrator.egress.locate import inside_tunnel
-from orchestrator.egress.loop import TimedOut, pause
 from orchestrator.egress.rules import Decision
 from orchestrator.egress.session import Session
 from orchestrator.egress.upstream import Upstream
-from orchestrator.egress.wires import Wire
+from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
+from orchestrator.wire.http1 import BadMessage, RequestHead, parse_target, sniff
+from orchestrator.wire.loop import TimedOut, pause
+from orchestrator.wire.wires import Wire
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _ACCESS_DENIED = bytes([21, 3, 1, 0, 2, 2, 49])  # a TLS alert, fatal

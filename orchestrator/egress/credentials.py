@@ -7,13 +7,13 @@ for it: some servers repeat what they were sent.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.egress.bodies import Filter
 from orchestrator.egress.denials import Refusal, Refused
 from orchestrator.egress.gitpush import judge_git_request, looks_like_git
-from orchestrator.egress.http1 import Fields, RequestHead
 from orchestrator.egress.judge import Place
 from orchestrator.egress.standins import BoundSecret, Scrubber, Swapper
 from orchestrator.model.network import GitRepo, Phase
+from orchestrator.wire.bodies import Filter
+from orchestrator.wire.http1 import Fields, RequestHead
 
 
 @dataclass(frozen=True, slots=True)

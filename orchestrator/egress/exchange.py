@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.egress.bodies import ChunkReader, CloseReader, Filter, LengthReader, Reader, chunk
-from orchestrator.egress.flows import Flow, Recoded, SinkLost, SourceLost, Stream
-from orchestrator.egress.http1 import (
+from orchestrator.wire.bodies import ChunkReader, CloseReader, Filter, LengthReader, Reader, chunk
+from orchestrator.wire.flows import Flow, Recoded, SinkLost, SourceLost, Stream
+from orchestrator.wire.http1 import (
     BadMessage,
     Body,
     Fields,
@@ -15,8 +15,8 @@ from orchestrator.egress.http1 import (
     parse_response_head,
     serialise_response,
 )
-from orchestrator.egress.loop import FOREVER, Loop, TimedOut, pause
-from orchestrator.egress.wires import Wire
+from orchestrator.wire.loop import FOREVER, Loop, TimedOut, pause
+from orchestrator.wire.wires import Wire
 
 _MAX_INTERIM = 100  # answers of 1xx before the real one
 

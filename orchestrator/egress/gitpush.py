@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from orchestrator.egress.http1 import overriding
 from orchestrator.model.network import GitRepo
+from orchestrator.wire.http1 import overriding
 
 BRANCHES = "refs/heads/aienv/"
 MAX_HEAD_BYTES = 256 * 1024  # of all commands of one push

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from orchestrator.egress.denials import Refusal, Refused, refused
 from orchestrator.egress.hosts import BadHost, Host, parse_authority
-from orchestrator.egress.http1 import RequestHead, overriding
 from orchestrator.egress.rules import Ask, Decision, Scheme, decide, host_matches, looks_inside, must_inspect
 from orchestrator.model.network import NetworkPlan
+from orchestrator.wire.http1 import RequestHead, overriding
 
 _MAX_REMEMBERED = 4096
 _MAX_PATH = 200  # characters; longer ones are judged each time

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from orchestrator.egress.denials import Refusal, Refused, unknown_service
 from orchestrator.egress.hosts import Host, canonical_host
-from orchestrator.egress.http1 import RequestHead, parse_target
 from orchestrator.egress.judge import Judge, Place
 from orchestrator.egress.paths import is_ambiguous
 from orchestrator.egress.rules import DEFAULT_PORTS, Scheme
 from orchestrator.model.network import Gateway
+from orchestrator.wire.http1 import RequestHead, parse_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The beginning of a push, read and judged before any of it goes on."""
 
-from orchestrator.egress.bodies import Reader, reader_for
 from orchestrator.egress.denials import Refusal, Refused
 from orchestrator.egress.gitpush import PushReader, PushVerdict
-from orchestrator.egress.http1 import RequestHead
 from orchestrator.egress.judge import Place
-from orchestrator.egress.wires import Wire
+from orchestrator.wire.bodies import Reader, reader_for
+from orchestrator.wire.http1 import RequestHead
+from orchestrator.wire.wires import Wire
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.egress.addresses import Network, Problem, address_problem
 from orchestrator.egress.hosts import Address, Host
-from orchestrator.egress.loop import FOREVER, Loop, Task, TimedOut, pause
+from orchestrator.wire.loop import FOREVER, Loop, Task, TimedOut, pause
 
 REMEMBERED_S = 5.0
 FAILURES_REMEMBERED_S = 1.0

@@ -18,14 +18,14 @@ from orchestrator.egress.credentials import Vault
 from orchestrator.egress.hosts import Address
 from orchestrator.egress.judge import Judge
 from orchestrator.egress.locate import Locate, by_address, by_service
-from orchestrator.egress.loop import FOREVER, Loop, Task, TimedOut, pause
 from orchestrator.egress.own_addresses import own_addresses
 from orchestrator.egress.resolver import Lookup, Resolver, system_lookup
 from orchestrator.egress.session import Session
 from orchestrator.egress.upstream import Dialled, Dialler, as_it_is
 from orchestrator.egress.usage import Usage, Write
-from orchestrator.egress.wires import Wire
 from orchestrator.model.network import NetworkUse, Phase
+from orchestrator.wire.loop import FOREVER, Loop, Task, TimedOut, pause
+from orchestrator.wire.wires import Wire
 
 if TYPE_CHECKING:
     from orchestrator.egress.sshagent import SshAgent

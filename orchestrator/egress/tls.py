@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from orchestrator.egress.config import Leaf
 from orchestrator.egress.hosts import Host
-from orchestrator.egress.loop import Loop, pause
 from orchestrator.egress.rules import host_matches
-from orchestrator.egress.wires import Wire
+from orchestrator.wire.loop import Loop, pause
+from orchestrator.wire.wires import Wire
 
 RECORD_BYTES = 16384
 _AGAIN = (ssl.SSLWantReadError, ssl.SSLWantWriteError)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.egress.denials import Refusal, Refused, refused
 from orchestrator.egress.hosts import Address, Host
-from orchestrator.egress.loop import Loop, TimedOut, pause
 from orchestrator.egress.resolver import Resolver, Unresolved
 from orchestrator.egress.rules import Ask, Decision, Scheme, refuse_address, refuse_denied
-from orchestrator.egress.wires import Wire
 from orchestrator.model.network import NetworkPlan
+from orchestrator.wire.loop import Loop, TimedOut, pause
+from orchestrator.wire.wires import Wire
 
 if TYPE_CHECKING:
     from orchestrator.egress.tls import Authorities

@@ -5,8 +5,8 @@ is seen by a reader that takes every liberty (bare line feeds, folding, blanks b
 the same one request, for the same host, with the same length.
 """
 
-from orchestrator.egress.bodies import ChunkReader, Reader, chunk
-from orchestrator.egress.http1 import (
+from orchestrator.wire.bodies import ChunkReader, Reader, chunk
+from orchestrator.wire.http1 import (
     BadMessage,
     RequestHead,
     ResponseHead,

@@ -6,10 +6,10 @@ import pytest
 
 from orchestrator.egress.config import EgressConfig, Leaf, TlsConfig, as_plain, parse
 from orchestrator.egress.denials import Refusal, answer, unknown_service
-from orchestrator.egress.http1 import parse_response_head
 from orchestrator.egress.rules import parse_rule
 from orchestrator.egress.standins import BoundSecret
 from orchestrator.model.network import CLOSED, Gateway, NetworkPlan
+from orchestrator.wire.http1 import parse_response_head
 
 PLAN = NetworkPlan(
     "allowlist", (), (parse_rule("a.example.org", "x"), parse_rule("GET b.example.org:8443/x/*", "x")), (), (), (),

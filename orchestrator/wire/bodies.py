@@ -6,7 +6,7 @@ Chunk extensions and trailers end here: nothing that aienv knows needs them, and
 import re
 from typing import Protocol
 
-from orchestrator.egress.http1 import BadMessage, Body
+from orchestrator.wire.http1 import BadMessage, Body
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")

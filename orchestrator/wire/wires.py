@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 
-from orchestrator.egress.loop import FOREVER, Loop, TimedOut, pause
+from orchestrator.wire.loop import FOREVER, Loop, TimedOut, pause
 
 PIECE_BYTES = 65536
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.egress.http1 import (
+from orchestrator.wire.http1 import (
     MAX_FIELDS,
     MAX_HEAD_BYTES,
     NO_BODY,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.egress.bodies import (
+from orchestrator.wire.bodies import (
     LAST_CHUNK,
     MAX_EXTENSIONS,
     MAX_SIZE_LINE,
@@ -16,7 +16,7 @@ from orchestrator.egress.bodies import (
     chunk,
     reader_for,
 )
-from orchestrator.egress.http1 import BadMessage, Body
+from orchestrator.wire.http1 import BadMessage, Body
 
 
 def read(reader: Reader, data: bytes, size: int) -> bytes:

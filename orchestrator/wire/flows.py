@@ -9,10 +9,10 @@ import fcntl
 import os
 from typing import Protocol
 
-from orchestrator.egress.bodies import LAST_CHUNK, Filter, Reader, chunk
-from orchestrator.egress.http1 import BadMessage
-from orchestrator.egress.loop import FOREVER, Loop, pause
-from orchestrator.egress.wires import PIECE_BYTES, Wire
+from orchestrator.wire.bodies import LAST_CHUNK, Filter, Reader, chunk
+from orchestrator.wire.http1 import BadMessage
+from orchestrator.wire.loop import FOREVER, Loop, pause
+from orchestrator.wire.wires import PIECE_BYTES, Wire
 
 TURN_BYTES = 1 << 20  # what one flow may move before the others have their turn
 RECODED_TURN_BYTES = 1 << 18  # each of a body's chunks is looked at, and there may be one for each byte
