@@ -9,13 +9,13 @@ import time
 from orchestrator.egress.attempts import LINGER_BYTES, Services, Trace, as_refusal, check_log, record, record_if_untold, tell
 from orchestrator.egress.credentials import Pass, without_expectation
 from orchestrator.egress.denials import Refusal, Refused
-from orchestrator.egress.exchange import ClientLost, Exchange, Outcome, Receiving, Sending, ServerLost
 from orchestrator.egress.judge import Place
 from orchestrator.egress.locate import Answered, Locate
 from orchestrator.egress.pushes import BodyLost, judged_push
 from orchestrator.egress.rules import Decision
 from orchestrator.egress.upstream import Upstream, is_private, secure
 from orchestrator.wire.bodies import Reader
+from orchestrator.wire.exchange import ClientLost, Exchange, Outcome, Receiving, Sending, ServerLost
 from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
 from orchestrator.wire.http1 import BadMessage, RequestHead, head_end, parse_request_head, serialise_request
 from orchestrator.wire.loop import TimedOut, pause

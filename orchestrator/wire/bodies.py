@@ -73,9 +73,11 @@ class CloseReader:
 class ChunkReader:
     """A chunked body, without its framing."""
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
+        """``plain``: extensions and trailers are refused, not dropped."""
         self.done = False
         self.rest = b""
+        self._plain = plain
         self._held = b""  # an unfinished line
         self._left = 0  # bytes of the present chunk that are to come
         self._ending = False  # the line end behind a chunk's data is to come
@@ -133,7 +135,7 @@ class ChunkReader:
         if found is None or len(line) > MAX_SIZE_LINE:
             raise BadMessage("the size of a chunk is malformed")
         self._extensions += len(line) - len(found[1])
-        if self._extensions > MAX_EXTENSIONS:
+        if self._extensions > (0 if self._plain else MAX_EXTENSIONS):
             raise BadMessage("too many chunk extensions")
         self._left = int(found[1], 16)
         if self._left == 0:
@@ -143,7 +145,7 @@ class ChunkReader:
         self._trailers += len(line) + 2
         if not line:
             self.done = True
-        elif self._trailers > MAX_TRAILERS or not _TRAILER.fullmatch(line):
+        elif self._plain or self._trailers > MAX_TRAILERS or not _TRAILER.fullmatch(line):
             raise BadMessage("the trailers of the body are malformed or too long")
 
 

@@ -257,12 +257,12 @@ class Recoded:
 HALF_CLOSED_S = 600.0  # one side has ended and the other says nothing: it has forgotten us
 
 
-async def tunnel(loop: Loop, one: Wire, other: Wire) -> None:
-    """Bytes both ways until both sides have ended. What was kept goes first.
+async def tunnel(loop: Loop, one: Wire, other: Wire, half_closed_s: float = HALF_CLOSED_S) -> None:
+    """Bytes both ways until both sides have ended, or one takes nothing more. What was kept goes first.
 
     Raises:
         SourceLost, SinkLost: a side broke off.
-        TimedOut: one side has ended and the other sends nothing.
+        TimedOut: one side has ended and the other sends nothing for ``half_closed_s``.
     """
     there, back = Stream(one, other, None, one.kept), Stream(other, one, None, other.kept)
     one.kept = other.kept = b""
@@ -276,8 +276,10 @@ async def tunnel(loop: Loop, one: Wire, other: Wire) -> None:
                         flow.sink.shut_write()
             if more:
                 await loop.breathe()
+            elif (there.done and one.broken) or (back.done and other.broken):
+                return  # that side has closed altogether: it hears nothing of what the other one may still say
             elif not (there.done and back.done):
-                await pause(loop.in_seconds(HALF_CLOSED_S) if there.done or back.done else FOREVER)
+                await pause(loop.in_seconds(half_closed_s) if there.done or back.done else FOREVER)
     finally:
         there.release()
         back.release()

@@ -167,8 +167,10 @@ def sniff(data: bytes) -> Protocol:
 # --- Reading ---------------------------------------------------------------------------------------------------------------
 
 
-def parse_request_head(data: bytes) -> RequestHead:
+def parse_request_head(data: bytes, upgrades: str = "websocket") -> RequestHead:
     """A request's head, from its first byte through its empty line.
+
+    ``upgrades``: the only protocol that a client may switch to: ``websocket`` (of a GET without a body), or another one (of any request).
 
     Raises:
         BadMessage: it is none, or has two readings.
@@ -180,7 +182,7 @@ def parse_request_head(data: bytes) -> RequestHead:
     method, target, minor = line[1], line[2], int(line[3])
     if method in ("TRACE", "TRACK"):
         raise BadMessage(f"{method} makes a server repeat what it was sent, credentials too", 405)
-    found = _Found(_fields(text, line.end()))
+    found = _Found(_fields(text, line.end()), upgrades)
     if minor == 1 and found.host is None:
         raise BadMessage("the Host header is missing")
     if found.coding and minor == 0:
@@ -188,13 +190,14 @@ def parse_request_head(data: bytes) -> RequestHead:
     if found.expects not in (None, "100-continue"):
         raise BadMessage("an expectation other than 100-continue", 417)
     body = Body("chunked") if found.coding else Body("length", found.length) if found.length is not None else NO_BODY
-    upgrade = found.upgrade and method == "GET" and minor == 1 and body.length == 0 and body.kind != "chunked"
+    plain = method == "GET" and body.length == 0 and body.kind != "chunked"
+    upgrade = found.upgrade and minor == 1 and (plain or upgrades != "websocket")
     keep_alive = minor == 1 and "close" not in found.connection
     expects = found.expects is not None and minor == 1
     return RequestHead(method, target, minor, found.kept(), found.host, body, keep_alive, expects, upgrade)
 
 
-def parse_response_head(data: bytes, method: str) -> ResponseHead:
+def parse_response_head(data: bytes, method: str, upgrades: str = "websocket") -> ResponseHead:
     """The head of an answer to a request with ``method``.
 
     Raises:
@@ -205,7 +208,7 @@ def parse_response_head(data: bytes, method: str) -> ResponseHead:
     if line is None:
         raise BadMessage("the status line is malformed", 502)
     minor, status = int(line[1]), int(line[2])
-    found = _Found(_fields(text, line.end()))
+    found = _Found(_fields(text, line.end()), upgrades)
     if found.coding and minor == 0:
         raise BadMessage("chunks in HTTP/1.0", 502)
     if method == "HEAD" or status < 200 or status in (204, 304):
@@ -231,7 +234,7 @@ def _fields(text: str, start: int) -> list[tuple[str, str]]:
 class _Found:
     """The fields of one head, sorted by what they mean to us."""
 
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
+    def __init__(self, fields: list[tuple[str, str]], protocol: str) -> None:
         self.host: str | None = None
         self.length: int | None = None
         self.coding = False
@@ -247,7 +250,7 @@ class _Found:
             elif meaning == _CONNECTION:
                 self.connection.update(word.strip(" \t") for word in field[1].lower().split(","))
             elif meaning == _UPGRADE:
-                upgrades = field[1].lower() == "websocket"
+                upgrades = field[1].lower() == protocol
             elif meaning != _HOP:
                 self._once(meaning, field[1])
         if self.coding and self.length is not None:
