@@ -171,12 +171,14 @@ MountAsk = BindAsk | SocketAsk | VolumeAsk | TmpfsAsk
 
 @dataclass(frozen=True, slots=True)
 class PortAsk:
-    """``host_port`` 0: any free one. ``host_ip``: as the client wrote it; shown again, never used."""
+    """``host_port`` 0: any free one. ``host_ip``: as the client wrote it; shown again, never used. ``last_port``: of a range of host ports,
+    of which the first free one is taken; 0: no range."""
 
     port: int
     protocol: Literal["tcp"]
     host_ip: str
     host_port: int
+    last_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
