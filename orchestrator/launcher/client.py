@@ -7,6 +7,7 @@ the launcher blocks, then the agent: nothing is dropped and nothing piles up in 
 import contextlib
 import json
 import os
+import queue
 import socket
 import struct
 import threading
@@ -31,6 +32,8 @@ _DESCRIPTORS_AT_MOST = 8  # in all that were sent and not asked for yet; more ar
 _MAX_MESSAGE = 16 << 20
 _MAX_READY = 1 << 20
 _POLL_S = 0.25
+_PORTER_S = 20.0
+_MAX_HELLO = 4096
 
 
 class Sink(Protocol):
@@ -137,6 +140,7 @@ class Process:
         self._event = threading.Event()
         self._started = threading.Event()
         self._told = threading.Event()
+        self._porters: list[queue.SimpleQueue[socket.socket | str]] = []  # who waits for one, in order
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
 
@@ -166,6 +170,44 @@ class Process:
     def awaited(self) -> bool:
         """Whether its prelude has yet to tell."""
         return self.places is not None and not self._told.is_set()
+
+    @property
+    def expects(self) -> bool:
+        """Whether descriptors may come for it."""
+        return self.awaited or bool(self._porters)
+
+    def porter(self, timeout_s: float = _PORTER_S) -> socket.socket:
+        """A socket that speaks with a maker of listening sockets on its sandbox's own 127.0.0.1 (``guard.gate_program``), which ends
+        with that socket, and with the process. Only after ``go``.
+
+        Raises:
+            EnvironmentFailed: there is none, or none within ``timeout_s`` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        answer: queue.SimpleQueue[socket.socket | str] = queue.SimpleQueue()
+        with self._lock:
+            if self._ended is not None:
+                raise EnvironmentFailed("no ports can be opened inside: the command has ended")
+            self._porters.append(answer)
+        self._client.message(self._number, op="porter")
+        try:
+            found = answer.get(timeout=timeout_s)
+        except queue.Empty:
+            found = "nothing came in time"
+            with self._lock:  # the answer may have come in between, and its socket is nobody's then
+                if answer not in self._porters and not isinstance(late := answer.get(), str):
+                    late.close()
+        if isinstance(found, str):
+            raise EnvironmentFailed(f"no ports can be opened inside: {found}")
+        return _greeted(found, deadline)
+
+    def mark_porter(self, found: socket.socket | str) -> None:
+        """One that nobody waits for any more is closed."""
+        with self._lock:
+            if self._porters:
+                self._porters.pop(0).put(found)
+            elif not isinstance(found, str):
+                found.close()
 
     def go(self) -> None:
         """Let the prelude become the command."""
@@ -204,6 +246,8 @@ class Process:
             if self._ended is not None:
                 return
             self._ended = ended
+            while self._porters:
+                self._porters.pop().put("the command has ended")
         self._started.set()
         self._told.set()
         self._event.set()
@@ -262,7 +306,7 @@ class LauncherClient:
         try:
             while (frame := _next_frame(self._sock, self._buffer, self._descriptors)) is not None:
                 self._dispatch(*frame)
-                if not any(process.awaited for process in list(self._processes.values())):
+                if not any(process.expects for process in list(self._processes.values())):
                     _close(self._descriptors)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass  # it went away, or what it says cannot be understood any more
@@ -289,6 +333,8 @@ class LauncherClient:
             process.mark_started(int(event["pid"]))
         elif event["ev"] == "ready" and process.places is not None and process.awaited and len(payload) <= _MAX_READY:
             process.mark_ready(self._ready(event, process.places))
+        elif event["ev"] == "porter":
+            process.mark_porter(str(event["error"]) if "error" in event else _channel(self._descriptors))
         elif event["ev"] == "exit":
             process.end(Ended(int(event["code"]), lost=False, failure=None))
             self._processes.pop(number, None)
@@ -433,6 +479,38 @@ def _listening(descriptors: list[int], places: tuple[Place, ...]) -> tuple[socke
             found.append(sock)
         undo.pop_all()
     return tuple(found)
+
+
+def _channel(descriptors: list[int]) -> socket.socket:
+    """Take one descriptor: a connected Unix stream socket. Raises ValueError: it is something else. OSError: it is no socket."""
+    if not descriptors:
+        raise ValueError("a porter without its channel")
+    sock = _adopt(descriptors.pop(0))
+    kind = (sock.family, sock.type, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if kind != (socket.AF_UNIX, socket.SOCK_STREAM, 0):
+        sock.close()
+        raise ValueError("a porter's channel is a stream socket")
+    return sock
+
+
+def _greeted(sock: socket.socket, deadline: float) -> socket.socket:
+    """The same socket, after the porter's first words: it says nothing more before it is asked."""
+    said = b""
+    try:
+        while not said.endswith(b"\n") and len(said) < _MAX_HELLO:
+            sock.settimeout(max(0.01, deadline - time.monotonic()))
+            data = sock.recv(_MAX_HELLO)
+            if not data:
+                raise ConnectionResetError("it ended before it said anything")
+            said += data
+        hello = json.loads(said)
+        if not isinstance(hello, dict) or hello.get("ready") is not True:
+            raise ValueError(hello.get("error") if isinstance(hello, dict) else "not what a porter says")
+        sock.settimeout(None)
+    except (OSError, ValueError, RecursionError) as problem:
+        sock.close()
+        raise EnvironmentFailed(f"no ports can be opened inside: {problem}") from None
+    return sock
 
 
 def _adopt(descriptor: int) -> socket.socket:

@@ -12,6 +12,9 @@ A message ``run`` has the data of the options' descriptors attached to its first
 A command of the agent's begins as the prelude: what that found out goes to the owner in a message ``ready``, with its
 listening sockets attached to the message's first byte. The command starts when the owner answers ``go``.
 
+On request a *porter* is forked for a running command: it makes listening sockets on the loopback of that command's sandbox and
+hands them out (``guard.gate_program``). The far end of its channel goes to the owner in a message ``porter``.
+
 It is single-threaded: one selector over the socket, the pipes of the processes, and their timers.
 """
 
@@ -42,12 +45,15 @@ DRAIN_S = 2.0  # after the end of a process its pipes end too; a descriptor held
 OOM_SCORE = "500"  # of 1000: as if it held half of all memory besides what it does hold
 STAGE = "/mnt"
 CLONE_NEWNS, MS_RDONLY, MS_REC, MS_SLAVE, MS_BIND = 0x00020000, 1, 0x4000, 1 << 19, 0x1000
-PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
+PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 38, 36, 1, 4
+CLONE_NEWUSER, CLONE_NEWNET, NS_GET_USERNS = 0x10000000, 0x40000000, 0xB701
+CAPABILITY_VERSION, CAP_NET_BIND_SERVICE = 0x20080522, 1 << 10
 
 NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 READY_S = 20.0  # a prelude takes some ten milliseconds; a loaded machine has been seen to take seconds
 SOCKETS_AT_MOST = 8
 DESCRIPTORS_AT_ONCE = 64
+PORTERS_AT_MOST = 4  # for one command; a single one is used
 MARSHAL_VERSION = 4  # what every Python since 3.4 reads
 
 # What the prelude is started with: its program and its task are read from one descriptor.
@@ -129,6 +135,8 @@ class Process:
         self.sockets: list[int] = []
         self.ready_by: float | None = None  # None: it has told already, or there is no prelude
         self.failure: str | None = None
+        self.network = _network_of(init_pid)
+        self.lifelines: list[int] = []  # of its porters: each ends when ours is closed
 
     def signal_agent(self, number: int) -> None:
         """To the command and its process group; its descendants elsewhere follow at the end of the namespace.
@@ -152,6 +160,10 @@ class Process:
     def drop_sockets(self) -> None:
         while self.sockets:
             os.close(self.sockets.pop())
+
+    def drop_porters(self) -> None:
+        while self.lifelines:
+            os.close(self.lifelines.pop())
 
     def go(self) -> None:
         if self.channel is not None and self.ready_by is None and self.failure is None:
@@ -238,6 +250,8 @@ class Launcher:
             process.kill()
         elif operation == "signal":
             process.signal_agent(int(message["signal"]))
+        elif operation == "porter":
+            self.porter(process)
         elif operation == "resize" and process.stdin is not None:
             _resize(process.stdin, message)
             process.signal_agent(signal.SIGWINCH)
@@ -282,8 +296,8 @@ class Launcher:
             _limit(init_pid, message["rlimits"])
             _pin(init_pid, message["processors"])
             _offer(init_pid)
-        os.close(block_write)
         process = Process(number, child, init_pid or child.pid, status_read)
+        os.close(block_write)
         if channel is not None:
             channel.setblocking(False)
             process.prelude, process.channel, process.ready_by = True, channel, time.monotonic() + READY_S
@@ -358,6 +372,28 @@ class Launcher:
         except OSError:
             self.lose_owner()
         process.drop_sockets()
+
+    def porter(self, process: Process) -> None:
+        """Only after its command may start: until then what its network holds is judged from inside."""
+        try:
+            if process.channel is not None or process.failure is not None or process.ended_at is not None:
+                raise OSError("its command does not run")
+            if len(process.lifelines) >= PORTERS_AT_MOST:
+                raise OSError("it has had enough of them")
+            entered = None if self.config["container"] else _enterable(process)
+            with contextlib.ExitStack() as given:
+                for descriptor in entered or ():
+                    _given(given, descriptor)
+                ours, theirs = (given.enter_context(sock) for sock in socket.socketpair())
+                lifeline, kept = os.pipe2(os.O_CLOEXEC)
+                _given(given, lifeline)
+                process.lifelines.append(kept)
+                launcher = os.getpid()
+                if os.fork() == 0:
+                    _be_porter(theirs, lifeline, entered, launcher)
+                self.wire.hand_over(process.number, [ours.fileno()], ev="porter")
+        except OSError as problem:
+            self.wire.message(process.number, ev="porter", error=str(problem))
 
     # --- streams ------------------------------------------------------------------------------------------------------
 
@@ -443,6 +479,7 @@ class Launcher:
         for process in list(self.processes.values()):
             if process.ended_at is None and process.child.poll() is not None:
                 process.ended_at = time.monotonic()
+                process.drop_porters()
                 self.finish(process)
         known = {process.child.pid for process in self.processes.values() if process.ended_at is None}
         _reap_strangers(known)
@@ -637,6 +674,81 @@ def _group(pid: int) -> int:
 def _kill_group(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
+
+
+def _network_of(pid: int) -> str:
+    """Which network namespace it is in, from a moment when the pid is surely its own."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/net")
+    return ""
+
+
+def _enterable(process: Process) -> tuple[int, int]:
+    """(the user namespace that owns its network, its network), open."""
+    network = os.open(f"/proc/{process.init_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not process.network or _network_of(process.init_pid) != process.network or process.network == os.readlink("/proc/self/ns/net"):
+            raise OSError("its network is gone")
+        # Only whoever is mighty in the owner may enter: we are, because our user made it.
+        return fcntl.ioctl(network, NS_GET_USERNS), network
+    except OSError:
+        os.close(network)
+        raise
+
+
+def _be_porter(sock: socket.socket, lifeline: int, entered: tuple[int, int] | None, launcher: int) -> None:
+    """In a forked child; never returns. Outside the sandbox's pid namespace: nothing inside can see it, signal it or trace it."""
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        libc = _libc()
+        if entered is not None:
+            _check(libc.setns(entered[0], CLONE_NEWUSER), "entering the user namespace")
+            _check(libc.setns(entered[1], CLONE_NEWNET), "entering the network")
+        _keep_only(libc, CAP_NET_BIND_SERVICE if entered else 0)  # ports below 1024, of that network alone
+        _check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
+        _check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "death signal")  # after what would clear it
+        if os.getppid() == launcher:
+            _close_all_but({sock.fileno(), lifeline})
+            names: dict[str, Any] = {"__name__": "gate"}
+            exec(_gate_program(), names)
+            names["Gate"](sock, ("127.0.0.1",), dials=False, lifeline=lifeline).serve()
+    except BaseException as problem:  # noqa: BLE001 - a child of ours must not go on as the launcher
+        with contextlib.suppress(BaseException):
+            sock.sendall(json.dumps({"error": str(problem) or type(problem).__name__}).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _gate_program() -> Any:
+    """Beside us in the toolbox; in the package a neighbour's."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = os.path.join(here, "gate.py")
+    if not os.path.exists(path):
+        path = os.path.join(os.path.dirname(here), "guard", "gate_program.py")
+    with open(path, encoding="utf-8") as file:
+        return compile(file.read(), "gate", "exec", dont_inherit=True)
+
+
+def _keep_only(libc: ctypes.CDLL, mask: int) -> None:
+    """Capabilities of this process: these of those that it has, and it can get no others."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    now = (ctypes.c_uint32 * 6)()
+    _check(libc.capget(header, now), "capabilities")
+    kept = now[1] & mask
+    _check(libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)), "capabilities")
+
+
+def _close_all_but(kept: set[int]) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(int(name))
 
 
 def _reap_strangers(known: set[int]) -> None:

@@ -87,12 +87,12 @@ def test_every_program_is_whole(cache: Path) -> None:
 
 
 def test_own_programs() -> None:
-    """The launcher, and the harvest program as a folder with all its modules; so each of them is part of the tree's key."""
+    """The launcher and the gate, and the harvest program as a folder with all its modules; so each of them is part of the tree's key."""
     programs = toolbox.own_programs()
     modules = {f"harvest/{path.name}": path.read_bytes() for path in PROGRAM.rglob("*.py")}
     assert "harvest/__main__.py" in modules
     assert modules.items() < programs.items()
-    assert set(programs) - set(modules) == {"launcher.py", "prelude.py"}
+    assert set(programs) - set(modules) == {"launcher.py", "prelude.py", "gate.py"}
 
 
 def test_two_builders(tmp_path: Path, cache: Path) -> None:
