@@ -44,6 +44,13 @@ LIMIT_KEYS = {
     "open_files": "limits.open_files", "timeout_s": "limits.timeout", "grace_s": "limits.grace",
     "output_bytes": "limits.output",
 }  # fmt: skip
+GUARD_LIMIT_KEYS = {
+    "containers": "guard.containers", "memory_bytes": "guard.memory", "cpus": "guard.cpus", "pids": "guard.pids",
+    "volumes": "guard.volumes", "networks": "guard.networks", "execs": "guard.execs", "ports": "guard.ports",
+    "container_memory_bytes": "guard.memory", "container_pids": "guard.pids",
+}  # fmt: skip
+# First words of AllowedImage.origin: the user's grants, files of the base commit, and the operator's own MCP files.
+IMAGE_ORIGINS = ("guard.images", "compose", "dockerfile", "devcontainer", "mcp")
 HIGHEST_ID = 0xFFFF_FFFE  # the one above means "unchanged" to the kernel
 
 
@@ -172,6 +179,39 @@ def _docker(plan: Plan, settings: Settings) -> Iterable[Violation]:
     elif plan.docker == "full" and not any(entry.layer == "flags" and entry.given.value == "full" for entry in setting.entries):
         # Full Docker is root on the host: a file that was written once must not be enough.
         yield Violation("docker", "full", "guarded", setting.where, "--docker full")
+
+
+def _guard(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    """What stands before the engine is what ``docker`` says, with images that somebody named and no more than was granted of the rest."""
+    guard = plan.guard
+    if (guard.mode if guard is not None else "none") != plan.docker:
+        yield _broken("guard", f"a guard for mode {guard.mode if guard else 'none'}", f"one for docker mode {plan.docker}")
+    if guard is None:
+        return
+    if guard.mode != "guarded" and guard.images:
+        yield _broken("guard", f"images in mode {guard.mode}", "without images in this mode")
+    granted = {_image_name(text) for text in cast(tuple[str, ...], settings["guard.images"].value)}
+    named = cast(tuple[str, ...], settings["guard.mcp"].value)
+    for image in guard.images:
+        kind, _, place = image.origin.partition(" ")
+        ungranted = (kind == "guard.images" and image.reference not in granted) or (kind == "mcp" and place not in named)
+        if kind not in IMAGE_ORIGINS or ungranted:
+            yield _beyond(settings, "guard.images", image.reference)
+        if image.id is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", image.id):
+            yield _broken("guard", ascii(image.id)[:80], "pinned by its id, sha256:...")
+    for member, key in GUARD_LIMIT_KEYS.items():
+        if not 0 <= getattr(guard.limits, member) <= cast(float, settings[key].value):
+            yield _beyond(settings, key, getattr(guard.limits, member))
+
+
+def _image_name(text: str) -> str:
+    from orchestrator.guard.calls import Denied
+    from orchestrator.guard.imagenames import canonical
+
+    try:
+        return canonical(text)
+    except Denied:
+        return text
 
 
 def _network_mode(plan: Plan, settings: Settings) -> Iterable[Violation]:
@@ -331,6 +371,7 @@ RULES: Mapping[str, Rule] = {
     "output": _all(_output, _only_when("output.push", lambda plan: plan.output.push)),
     "keep": _only_when("keep", lambda plan: plan.keep),
     "require_isolation": _floor,
+    "guard": _all(_guard, _only_when("guard.learn", lambda plan: plan.guard is not None and plan.guard.learn)),
 }
 
 

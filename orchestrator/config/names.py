@@ -112,6 +112,14 @@ def host_folder(node: Node) -> str:
     return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
 
 
+def user_file(node: Node) -> str:
+    """A file on the user's side: absolute, or below the home folder as ``~/...``."""
+    text = one_line(node, "a path")
+    if not text.startswith(("/", "~/")) or ".." in text.split("/"):
+        raise BadValue(f"{shown(text)} is neither an absolute path nor below ~/")
+    return text
+
+
 def repository(node: Node) -> str:
     """A path or URL of a repository. Transports that run programs (``ext::``) are not on the list."""
     text = one_line(node, "a path or URL")

@@ -78,6 +78,10 @@ def _duration(name: str, low: float, high: float, default: str, doc: str, flag: 
     return Key(name, "duration", values.duration(low, high), default, tighten.AT_MOST, doc, flag, format=write)
 
 
+def _amount(name: str, low: int, high: int, default: str, doc: str) -> Key:
+    return Key(name, "whole number", values.whole(low, high), default, tighten.AT_MOST, doc)
+
+
 def _flagged(name: str, default: str, doc: str, flag: str | None = None) -> Key:
     return Key(name, "true or false", values.truth, default, tighten.ONLY_FALSE, doc, flag)
 
@@ -129,6 +133,24 @@ _ROWS = (
     # What it can reach.
     _choice("docker", "auto", "none", "readonly", "guarded", "full", default="auto", rule=tighten.same_strictness(_DOCKER_STRICTNESS),
             doc="What the agent may do with Docker; `full` only by the flag.", flag="--docker"),
+    Key("guard.images", "list of image references", values.list_of(_IMAGE, 200), (), _GRANTED,
+        "Images that the agent's containers may use, beside those that compose files, Dockerfiles, devcontainer.json and MCP files name.",
+        "--allow-image", "append"),
+    Key("guard.mcp", "list of paths", values.list_of(names.user_file, 20), (), _GRANTED,
+        "Your own MCP configurations (`~/.claude.json`, `~/.codex/config.toml`...): images of Docker servers in them are allowed.",
+        merge="append"),
+    Key("guard.compose", "list of paths", values.list_of(names.inside_pattern, 20), (), tighten.MAY_ADD,
+        "Compose files of the repository; unset: the usual names at its top.", merge="append"),
+    _flagged("guard.learn", "false", "Let images pass that you could allow, and list them: `aienv guard explain --policy`."),
+    _amount("guard.containers", 1, 1000, "32", "Containers of the agent, at a time."),
+    _size("guard.memory", 16 << 20, "8g", "Memory of all these containers together."),
+    Key("guard.cpus", "number", values.number(0.1, 1024), "4", _LESS, "Processors of all these containers together.",
+        format=lambda value: f"{value:g}"),
+    _amount("guard.pids", 16, 4_194_304, "4096", "Processes and threads of all these containers together."),
+    _amount("guard.volumes", 0, 1000, "32", "Volumes of the agent, at a time."),
+    _amount("guard.networks", 0, 100, "12", "Networks of the agent, at a time."),
+    _amount("guard.execs", 0, 1000, "64", "Commands in containers (`docker exec`), at a time."),
+    _amount("guard.ports", 0, 1000, "128", "Published ports, at a time."),
     _choice("network.mode", "none", "allowlist", "learn", "open", default="allowlist",
             rule=tighten.at_least("open", "learn", "allowlist", "none"),
             doc="`allowlist` reaches the named hosts, `learn` all and lists them, `open` all.", flag="--network"),

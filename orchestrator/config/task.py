@@ -6,7 +6,18 @@ from typing import Any, NoReturn, cast
 from orchestrator.config.layers import Setting, Settings
 from orchestrator.config.schema import AGENTS, ENVIRONMENT_CHOICES
 from orchestrator.errors import ConfigError
-from orchestrator.model.task import EnvironmentChoice, GitRules, Limits, NetworkRules, Output, SandboxRules, SecretRules, TaskSpec
+from orchestrator.model.guard import GuardLimits
+from orchestrator.model.task import (
+    EnvironmentChoice,
+    GitRules,
+    GuardRules,
+    Limits,
+    NetworkRules,
+    Output,
+    SandboxRules,
+    SecretRules,
+    TaskSpec,
+)
 
 SLUG_LENGTH = 40
 OTHER_AGENTS = ", ".join(name for name in AGENTS if name != "command")
@@ -51,6 +62,7 @@ def task_from(settings: Settings, *, default_name: str | None = None, need_agent
         keep=value["keep"],
         tty=value["tty"],
         require_isolation=value["require_isolation"],
+        guard=_guard(value),
     )
 
 
@@ -74,6 +86,22 @@ def _limits(value: dict[str, Any]) -> Limits:
         grace_s=value["limits.grace"],
         output_bytes=value["limits.output"],
     )
+
+
+def _guard(value: dict[str, Any]) -> GuardRules:
+    limits = GuardLimits(
+        containers=value["guard.containers"],
+        memory_bytes=value["guard.memory"],
+        cpus=value["guard.cpus"],
+        pids=value["guard.pids"],
+        volumes=value["guard.volumes"],
+        networks=value["guard.networks"],
+        execs=value["guard.execs"],
+        ports=value["guard.ports"],
+        container_memory_bytes=min(GuardLimits().container_memory_bytes, value["guard.memory"]),
+        container_pids=min(GuardLimits().container_pids, value["guard.pids"]),
+    )
+    return GuardRules(value["guard.images"], value["guard.mcp"], value["guard.compose"], value["guard.learn"], limits)
 
 
 def _environment(settings: Settings) -> EnvironmentChoice:

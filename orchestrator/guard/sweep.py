@@ -22,6 +22,7 @@ from orchestrator.model.guard import MADE, MANAGED, ROLE, RUN
 CALL_S = 20.0  # the removal of a large container on a busy machine
 LEAST_S = 1.0  # a call that is sent must have a chance to be answered
 AGAIN_S = 0.1
+PATIENCE_S = 8.0  # with the same things, each refused: an image that somebody else uses will not go
 MAX_ANSWER_BYTES = 64 << 20
 # Environments of runs bear the same labels, and are not a guard's to remove.
 NOT_OURS = ("task", "harvest")
@@ -104,21 +105,21 @@ def _all_of(engine: "_Engine", kind: str, session: str, removed: dict[str, None]
     Raises:
         Silent: the time is over, or the engine is gone.
     """
-    said = ""
-    while True:
-        found = list(_found(engine, kind, session))
-        if not found:
-            return []
-        for key, name, _ in found:
+    said, before, since = "", frozenset[str](), time.monotonic()
+    while found := {key: name for key, name, _ in _found(engine, kind, session)}:
+        if before != found.keys():
+            before, since = frozenset(found), time.monotonic()
+        elif engine.is_over() or time.monotonic() - since > PATIENCE_S:
+            for name in found.values():
+                removed.pop(f"{kind} {name}", None)
+            return [f"{kind} {name}" + (f": {said}" if said else "") for name in found.values()]
+        else:
+            time.sleep(AGAIN_S)
+        said = ""
+        for key, name in found.items():
             removed[f"{kind} {name}"] = None
             said = _REMOVALS[kind](engine, key) or said
-        if engine.is_over():
-            names = [name for _, name, _ in _found(engine, kind, session)]
-            for name in names:
-                removed.pop(f"{kind} {name}", None)
-            return [f"{kind} {name}" + (f": {said}" if said else "") for name in names]
-        if said:
-            time.sleep(AGAIN_S)
+    return []
 
 
 def _container(engine: "_Engine", key: str) -> str:

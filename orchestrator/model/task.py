@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.guard import GuardLimits
+
 BackendChoice = Literal["auto", "docker", "local"]
 DockerMode = Literal["auto", "none", "readonly", "guarded", "full"]
 NetworkMode = Literal["none", "allowlist", "learn", "open"]
@@ -75,6 +77,18 @@ class SandboxRules:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardRules:
+    """``images``: references that the user grants; ``mcp``: the operator's own MCP configurations, whose Docker servers count;
+    ``compose``: files below the repository, () is the usual names; ``learn``: let through what a user could grant, and note it."""
+
+    images: tuple[str, ...] = ()
+    mcp: tuple[str, ...] = ()
+    compose: tuple[str, ...] = ()
+    learn: bool = False
+    limits: GuardLimits = GuardLimits()  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """``branch``: wished branch name, or None for ``aienv/<task>-<id>``; ``push``: also to the remote."""
 
@@ -111,3 +125,4 @@ class TaskSpec:
     keep: bool
     tty: bool
     require_isolation: IsolationFloor
+    guard: GuardRules = GuardRules()

@@ -12,13 +12,15 @@ from orchestrator.config.layers import Layer, Settings, Source, resolve
 from orchestrator.config.task import task_from
 from orchestrator.egress.rules import parse_rule
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.guard import AllowedImage, GuardPlan
 from orchestrator.model.network import Gateway, GitRepo, NetRule, SecretPlan
 from orchestrator.model.plan import AgentPlan, ChangesPlan, ImagePlan, Plan, RepoPlan
-from orchestrator.model.task import Output
+from orchestrator.model.task import Output, TaskSpec
 from orchestrator.policy import RULES, refuse, violations
 from orchestrator.run.netplan import choose_network
 
 Files = dict[Layer, str]
+ID = "sha256:" + "c" * 64
 IMAGE = ImagePlan("debian:12", "sha256:" + "a" * 64, ())
 GRANTS = """
 secrets: [TOKEN, "KEY=file:///k"]
@@ -27,6 +29,7 @@ secret_hosts: [TOKEN=a.org, KEY=b.org, SETUP_TOKEN=a.org]
 network: {mode: allowlist, presets: [pip], allow: [a.org, "GET b.org/x/*"], deny: [evil.a.org], private: [10.0.0.0/8]}
 git: {read: [a.org/one], push: [a.org/two]}
 sandbox: {expose: [/opt/x]}
+guard: {images: ["postgres:15"], mcp: [/home/u/mcp.json], containers: 8}
 """
 
 
@@ -38,6 +41,7 @@ def settings(text: str = GRANTS, layer: Layer = "user", **more: str) -> Settings
 def plan(have: Settings) -> Plan:
     """The plan that takes everything which ``have`` grants, in a container."""
     task = task_from(have, need_agent=False)
+    mode = "guarded" if task.docker == "auto" else task.docker
     chosen = choose_network(task, {}, Path("/nonexistent"), Path("/nonexistent"))
     return Plan(
         schema="aienv.plan/1",
@@ -50,7 +54,7 @@ def plan(have: Settings) -> Plan:
         uid=1000,
         gid=1000,
         workspace="/workspaces/app",
-        docker="readonly" if task.docker == "auto" else task.docker,
+        docker=mode,
         network=chosen.network,
         secrets=chosen.secrets,
         env=(("CI", "1"), *task.env),
@@ -64,6 +68,20 @@ def plan(have: Settings) -> Plan:
         output=task.output,
         keep=task.keep,
         require_isolation=task.require_isolation,
+        guard=None if mode == "none" else guard_plan(task, mode),
+    )
+
+
+def guard_plan(task: TaskSpec, mode: Any) -> GuardPlan:
+    """What takes everything that was granted."""
+    images = (
+        *(AllowedImage(f"docker.io/library/{name}", None, "guard.images") for name in task.guard.images),
+        *(AllowedImage("docker.io/mcp/time:latest", ID, f"mcp {file}") for file in task.guard.mcp),
+        AllowedImage("docker.io/library/redis:7", ID, "compose compose.yaml"),
+    )
+    named = images if mode == "guarded" else ()
+    return GuardPlan(
+        mode, "unix:///run/docker.sock", (1, 41), named, (), (), task.guard.mcp, task.guard.limits, "freeze", None, task.guard.learn, ()
     )
 
 
@@ -80,6 +98,9 @@ def plan(have: Settings) -> Plan:
         ("require_isolation: container", "repository"),
         ("require_isolation: sandbox\nbackend: local", "flags"),
         ("limits: {memory: 1g}", "repository"),
+        ("guard: {containers: 2, memory: 64m, compose: [deploy/compose.yaml]}", "repository"),
+        ("docker: none", "repository"),
+        ("docker: guarded\nguard: {learn: true, containers: 100}", "user"),
         ("artifacts: [dist/*]\nchecks: [make]", "repository"),
     ],
 )
@@ -102,13 +123,33 @@ def secret(plan: Plan, **members: Any) -> Plan:
     return replace(plan, secrets=(replace(SecretPlan("TOKEN", "env://TOKEN", ("a.org",), ("agent",)), **members),))
 
 
+def guard(plan: Plan, **members: Any) -> Plan:
+    assert plan.guard is not None
+    return replace(plan, guard=replace(plan.guard, **members))
+
+
+def docker(plan: Plan, mode: Any) -> Plan:
+    """Another mode, consistently."""
+    return replace(guard(plan, mode=mode, images=()), docker=mode)
+
+
+def allowing(plan: Plan, reference: str, origin: str, pinned: str | None = None) -> Plan:
+    assert plan.guard is not None
+    return guard(plan, images=(*plan.guard.images, AllowedImage(reference, pinned, origin)))
+
+
+def limiting(plan: Plan, **members: Any) -> Plan:
+    assert plan.guard is not None
+    return guard(plan, limits=replace(plan.guard.limits, **members))
+
+
 NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
     "uid-0": (lambda p: replace(p, uid=0), "uid", "an unprivileged user id, never 0"),
     "gid-0": (lambda p: replace(p, gid=0), "gid", "an unprivileged group id, never 0"),
     "uid-negative": (lambda p: replace(p, uid=-1), "uid", "never 0"),
     "uid-wraps": (lambda p: replace(p, uid=1 << 32), "uid", "never 0"),
-    "docker-full": (lambda p: replace(p, docker="full"), "docker", "--docker full"),
-    "docker-unresolved": (lambda p: replace(p, docker="auto"), "docker", "--docker auto"),
+    "docker-full": (lambda p: docker(p, "full"), "docker", "--docker full"),
+    "docker-unresolved": (lambda p: docker(p, "auto"), "docker", "--docker auto"),
     "network-open": (lambda p: replace(p, network=replace(p.network, mode="open")), "network.mode", "--network open"),
     "network-learn": (lambda p: replace(p, network=replace(p.network, mode="learn")), "network.mode", "--network learn"),
     "host": (lambda p: network(p, allow=(*p.network.allow, rule("c.org"))), "network.allow", "--allow-host c.org"),
@@ -127,6 +168,18 @@ NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
     "git-read": (lambda p: network(p, git=(GitRepo("a.org", "three", False),), allow=()), "git.read", "--git-read a.org/three"),
     "git-push": (lambda p: network(p, git=(GitRepo("a.org", "one", True),), allow=()), "git.push", "--git-push a.org/one"),
     "ssh": (lambda p: network(p, ssh="a.org"), "git.ssh", "--git-ssh a.org"),
+    "no-guard": (lambda p: replace(p, guard=None), "guard", "one for docker mode guarded"),
+    "guard-of-none": (lambda p: replace(p, docker="none"), "guard", "one for docker mode none"),
+    "guard-looser": (lambda p: guard(p, mode="full", images=()), "guard", "one for docker mode guarded"),
+    "guard-reads": (lambda p: replace(guard(p, mode="readonly"), docker="readonly"), "guard", "without images"),
+    "guard-image": (lambda p: allowing(p, "docker.io/library/x:1", "guard.images"), "guard.images", "--allow-image docker.io/library/x"),
+    "guard-origin": (lambda p: allowing(p, "docker.io/library/x:latest", "agent"), "guard.images", "--allow-image docker.io/library/x"),
+    "guard-mcp": (lambda p: allowing(p, "docker.io/library/x:latest", "mcp /w/.mcp.json"), "guard.images", "--allow-image"),
+    "guard-pin": (lambda p: allowing(p, "docker.io/library/x:1", "compose compose.yaml", "x:1"), "guard", "pinned by its id"),
+    "guard-containers": (lambda p: limiting(p, containers=9), "guard.containers", "add guard: {containers: "),
+    "guard-memory": (lambda p: limiting(p, memory_bytes=9 << 30), "guard.memory", "add guard: {memory: "),
+    "guard-unlimited": (lambda p: limiting(p, pids=-1), "guard.pids", "add guard: {pids: "),
+    "guard-learn": (lambda p: guard(p, learn=True), "guard.learn", "add guard: {learn: true"),
     "secret": (lambda p: secret(p, name="OTHER", source="env://OTHER", hosts=()), "secrets", "--secret OTHER"),
     "secret-source": (lambda p: secret(p, source="file:///x"), "secrets", "--secret TOKEN=file:///x"),
     "secret-host": (lambda p: secret(p, hosts=("b.org",)), "secret_hosts", "--secret-host TOKEN=b.org"),

@@ -59,6 +59,17 @@ TIGHTER: list[tuple[str, str, str, str]] = [
     ("{}", "docker: guarded", "docker: full", "--docker full"),
     ("docker: readonly", "docker: none", "docker: auto", "--docker auto"),
     ("docker: guarded", "docker: auto", "docker: full", "--docker full"),
+    ("guard: {images: ['redis:7']}", "guard: {images: ['redis:7']}", "guard: {images: ['redis:8']}", "--allow-image redis:8"),
+    ("guard: {mcp: [/a]}", "guard: {mcp: [/a]}", "guard: {mcp: [~/b]}", 'add guard: {mcp: ["~/b"]} to config.yaml'),
+    ("{}", "guard: {learn: false}", "guard: {learn: true}", "add guard: {learn: true} to config.yaml"),
+    ("{}", "guard: {containers: 32}", "guard: {containers: 33}", 'add guard: {containers: "33"} to config.yaml'),
+    ("{}", "guard: {memory: 1g}", "guard: {memory: 9g}", 'add guard: {memory: "9g"} to config.yaml'),
+    ("guard: {cpus: 8}", "guard: {cpus: 8}", "guard: {cpus: 8.5}", 'add guard: {cpus: "8.5"} to config.yaml'),
+    ("{}", "guard: {pids: 64}", "guard: {pids: 4097}", 'add guard: {pids: "4097"} to config.yaml'),
+    ("{}", "guard: {volumes: 0}", "guard: {volumes: 33}", 'add guard: {volumes: "33"} to config.yaml'),
+    ("{}", "guard: {networks: 1}", "guard: {networks: 13}", 'add guard: {networks: "13"} to config.yaml'),
+    ("{}", "guard: {execs: 1}", "guard: {execs: 65}", 'add guard: {execs: "65"} to config.yaml'),
+    ("{}", "guard: {ports: 1}", "guard: {ports: 129}", 'add guard: {ports: "129"} to config.yaml'),
     ("{}", "network: {mode: none}", "network: {mode: learn}", "--network learn"),
     ("network: {mode: learn}", "network: {mode: allowlist}", "network: {mode: open}", "--network open"),
     ("network: {mode: none}", "network: {mode: none}", "network: {mode: allowlist}", "--network allowlist"),
@@ -120,7 +131,8 @@ def test_a_repository_may_only_tighten(layer: Layer, user: str, fine: str, refus
 
 def test_every_key_with_a_rule_is_in_the_table() -> None:
     """Nobody adds a key that a repository may only tighten without saying what that means."""
-    tested = {key for *_, refused, _ in TIGHTER for key in document("repository", refused).values} | {"sandbox.mask", "network.deny"}
+    may_add = {"sandbox.mask", "network.deny", "guard.compose"}
+    tested = {key for *_, refused, _ in TIGHTER for key in document("repository", refused).values} | may_add
     free = {
         "name",
         "agent",
