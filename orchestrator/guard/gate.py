@@ -181,9 +181,11 @@ def _adopt(descriptor: int) -> socket.socket:
 def _judge(sock: socket.socket, verb: str, host: str, port: int) -> None:
     """What came is what was asked for. Raises OSError."""
     kind = (sock.family, sock.type, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    found = sock.getsockname() if verb == "listen" else sock.getpeername()
-    fits = found[0] == host and (found[1] == port or (verb == "listen" and port == 0 and found[1] > 0))
-    if kind != (socket.AF_INET, socket.SOCK_STREAM, int(verb == "listen")) or not fits:
+    fits = kind == (socket.AF_INET, socket.SOCK_STREAM, int(verb == "listen"))
+    if fits:
+        found = sock.getsockname() if verb == "listen" else sock.getpeername()
+        fits = found[0] == host and (found[1] == port or (verb == "listen" and port == 0 and found[1] > 0))
+    if not fits:
         raise OSError(errno.EBADMSG, f"the gate gave something else than a socket for {host}:{port}")
 
 

@@ -58,16 +58,22 @@ class Gate:
     def serve(self) -> None:
         """Until the owner has gone, or says what cannot be understood."""
         self._answer({"ready": True}, None)
-        while True:
-            for key, _ in self._selector.select(self._next_deadline()):
-                if key.data == "lifeline":
-                    return
-                if key.data == "owner":
-                    if not self._owner():
-                        return
-                else:
-                    self._connected(key.data)
-            self._give_up_late()
+        try:
+            while self._turn():
+                self._give_up_late()
+        finally:
+            for sock in (*self._dialling, *(sock for _, sock in self._answers if sock is not None)):
+                sock.close()
+            self._selector.close()
+
+    def _turn(self) -> bool:
+        """False: the end."""
+        for key, _ in self._selector.select(self._next_deadline()):
+            if key.data == "lifeline" or (key.data == "owner" and not self._owner()):
+                return False
+            if key.data != "owner":
+                self._connected(key.data)
+        return True
 
     # --- the owner
 

@@ -146,23 +146,30 @@ class Publisher:
         client = Wire(self._loop, sock)
         target: Wire | None = None
         try:
-            address = await self._address_of(container)
-            if address is None:
-                return
-            dialled = await self._dial(address, port)
-            dialled.setblocking(False)
-            with contextlib.suppress(OSError):
-                dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            target = Wire(self._loop, dialled)
-            await tunnel(self._loop, client, target)
-            client.close()
-            target.close()
-        except (OSError, TimedOut, GateLost, Denied, SourceLost, SinkLost):
+            target = await self._target(container, port)
+            if target is not None:
+                await tunnel(self._loop, client, target)
+                target.close()
+            client.close()  # nobody there: an end without an error, as clients know it from Docker's own proxy
+        except (OSError, TimedOut, SourceLost, SinkLost):
             pass  # what broke off on one side breaks off on the other
         finally:
             client.abort()
             if target is not None:
                 target.abort()
+
+    async def _target(self, container: str, port: int) -> Wire | None:
+        try:
+            address = await self._address_of(container)
+            dialled = None if address is None else await self._dial(address, port)
+        except (OSError, TimedOut, GateLost, Denied):
+            return None
+        if dialled is None:
+            return None
+        dialled.setblocking(False)
+        with contextlib.suppress(OSError):
+            dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Wire(self._loop, dialled)
 
 
 def _refusal(ask: PortAsk, number: int, problem: Exception) -> Denied:
