@@ -4,8 +4,9 @@ For a guard that stands alone, where the project is the user's own folder; in a 
 What is masked is settled at launch, by what the files are (device and inode): the agent can move the folder that a secret lies in. What
 appears later and merely has such a name was made by the agent, and hides nothing from it.
 
-A limit that no mount can lift: a folder with a secret in it, moved into a folder that a running container has mounted, is seen there.
-A secret that lies directly in the project's root cannot be moved by who has it masked, since a mount point is not renamed.
+Limits that no mount can lift: a folder with a secret in it, moved into a folder that a running container has mounted, is seen there (a
+secret that lies directly in the project's root cannot be moved by who has it masked, since a mount point is not renamed). And where
+parts of the project are mounted as ``subpath``, a part can be swapped for a link to another one just before a start.
 """
 
 import contextlib

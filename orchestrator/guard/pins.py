@@ -20,13 +20,16 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from threading import Lock
 
+from orchestrator.guard import masking
 from orchestrator.guard.beneath import Identity, identity_of, open_below
 from orchestrator.guard.calls import BindAsk, Denied, Object, Session, SocketAsk, deny
+from orchestrator.guard.masking import Secrets
 from orchestrator.guard.mounts import RESERVED_VOLUMES, host_path, inside_path
 from orchestrator.model.guard import MANAGED, ROLE, RUN, Pinning
 
@@ -43,14 +46,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # --- which way -----------------------------------------------------------------------------------------------------------------
 
 
-def choose_pinning(api: tuple[int, int], daemon: str, *, euid: int) -> Pinning:
-    """The surest way that this daemon and our rights allow. ``api``: the daemon's newest; ``daemon``: its address.
+def choose_pinning(api: tuple[int, int], daemon: str, *, euid: int, secrets: bool = False) -> Pinning:
+    """The surest way that this daemon and our rights allow. ``api``: the daemon's newest; ``daemon``: its address. ``secrets``: whether the
+    project has some, under masks: within a volume the engine follows links, so a part without secrets can be swapped for one that has.
 
     A guard that can suspend nobody must take ``whole`` for ``freeze``.
     """
-    if api >= SUBPATH_API:
+    if api >= SUBPATH_API and not secrets:
         return "subpath"
-    return "descriptor" if euid == 0 and _may_mount() and _sees_our_mounts(daemon) else "freeze"
+    if euid == 0 and _may_mount() and _sees_our_mounts(daemon):
+        return "descriptor"
+    return "subpath" if api >= SUBPATH_API else "freeze"
 
 
 def _may_mount() -> bool:
@@ -93,19 +99,34 @@ class _Pin:
     identity: Identity
 
 
+@dataclass(frozen=True, slots=True)
+class _Masks:
+    key: str
+    ask: BindAsk
+    targets: frozenset[str]  # of the masks
+    others: tuple[str, ...]  # of all other mounts
+
+
 class Pins:
     """The sources that one session's containers hold. Threads may share it.
 
     ``folder``: for us alone, and seen by the daemon under the same path; it need not exist until something is mounted there.
+    ``secrets``: of each of the session's maps, in their order; none: nothing is masked.
     """
 
-    def __init__(self, session: Session, folder: Path) -> None:
-        self._session = session
+    def __init__(self, session: Session, folder: Path, secrets: Sequence[Secrets] = ()) -> None:
+        self.session = session
         self._how: Pinning = session.plan.pinning
-        self._folder = folder
+        self._folder = folder / "pins"
+        self._secrets = tuple(secrets)
         self._pins: list[_Pin] = []
-        self._count = 0
+        self._masks: list[_Masks] = []
+        self._count = count()
         self._lock = Lock()
+
+    def new_key(self) -> str:
+        """Under which one container holds its sources: it has no id before it is made."""
+        return f"key-{next(self._count)}"
 
     def hold(self, ask: BindAsk | SocketAsk, key: str = "") -> Object:
         """The entry of HostConfig.Mounts that mounts exactly what ``ask`` names now. ``key``: with which it is released.
@@ -116,60 +137,75 @@ class Pins:
             Denied: the source is not there, leads through a link, or is no file and no folder.
         """
         if isinstance(ask, SocketAsk):
-            if self._session.stand_in is None:
+            if self.session.stand_in is None:
                 raise deny("mounts.socket", "the daemon's socket has no stand-in here")
-            return bind_entry(self._session.stand_in, ask.target, read_only=False)
+            return bind_entry(self.session.stand_in, ask.target, read_only=False)
         if self._how == "whole" and ask.path:
-            raise _only_whole(ask, self._session)
-        with resolved(ask, self._session, cross=self._how != "subpath") as source:
+            raise _only_whole(ask, self.session)
+        with resolved(ask, self.session, cross=self._how != "subpath") as source:
             if self._how == "subpath":
                 return self._volume_entry(ask)
-            path = str(self._pin(ask, key, source)) if self._how == "descriptor" else host_path(ask, self._session)
+            path = str(self._pin(ask, key, source)) if self._how == "descriptor" else host_path(ask, self.session)
             return bind_entry(path, ask.target, read_only=ask.read_only)
 
-    def check(self, ask: BindAsk | SocketAsk) -> None:
+    def masks_for(self, ask: BindAsk, key: str = "", targets: Sequence[str] = ()) -> tuple[Object, ...]:
+        """More entries, which hide the secrets in the source of ``ask``. ``targets``: of all mounts of the container.
+
+        Raises:
+            Denied: the source is a secret, or cannot be searched for them.
+        """
+        secrets = self._secrets_of(ask)
+        if not secrets.files:
+            return ()
+        entries = masking.masks_for(ask, self.session, secrets, str(self._empty()), targets)
+        with self._lock:
+            self._masks.append(_Masks(key, ask, frozenset(str(one["Target"]) for one in entries), tuple(targets)))
+        return entries
+
+    def check(self, ask: BindAsk | SocketAsk, key: str | None = None) -> None:
         """Before a start, a restart, or a look into a stopped container: the source is still one that may be mounted.
 
         ``freeze``: while everyone who could swap it is suspended. ``descriptor``: a source that has been replaced by another, as editors
-        and git do, is pinned anew. A source that is gone and was once made is made again.
+        and git do, is pinned anew. A source that is gone and was once made is made again. ``key``: of the container; None: of any.
 
         Raises:
-            Denied: as ``hold``.
+            Denied: as ``hold``; or a secret has been moved from under its mask.
         """
         if isinstance(ask, SocketAsk):
             return
         if self._how == "whole" and ask.path:
-            raise _only_whole(ask, self._session)
-        with resolved(ask, self._session, cross=self._how != "subpath") as source:
+            raise _only_whole(ask, self.session)
+        with resolved(ask, self.session, cross=self._how != "subpath") as source:
             if self._how == "descriptor":
-                self._renew(ask, source)
-
-    def rename(self, old: str, new: str) -> None:
-        """Another key for what is held under ``old``: a container has no id before it is made."""
-        with self._lock:
-            self._pins = [replace(pin, key=new) if pin.key == old else pin for pin in self._pins]
+                self._renew(ask, source, key)
+        for one in [one for one in self._masks if one.ask == ask and key in (None, one.key)]:
+            masking.check_masks(ask, self.session, self._secrets_of(ask), one.targets, one.others)
 
     def release(self, key: str) -> None:
         """Let go of what a removed container held, or one that was not made. Nothing held is fine."""
-        self._release([pin for pin in self._pins if pin.key == key])
+        with self._lock:
+            for pin in [pin for pin in self._pins if pin.key == key]:
+                _take_away(pin.place)
+            self._pins = [pin for pin in self._pins if pin.key != key]
+            self._masks = [one for one in self._masks if one.key != key]
 
     def release_all(self) -> None:
         """Let go of everything, also of what an earlier process left, and remove the folder."""
         with self._lock:
-            self._pins = []
+            self._pins, self._masks = [], []
             clear(self._folder)
 
     def volume_name(self, map_index: int) -> str:
         """The volume that is a whole map, for ``subpath``. Clients can neither name nor see it."""
-        return f"{RESERVED_VOLUMES}{self._session.id}-{map_index}"
+        return f"{RESERVED_VOLUMES}{self.session.id}-{map_index}"
 
     def volume_body(self, map_index: int) -> Object:
         """What makes it (POST /volumes/create): to be done, and its labels compared, before a container is made with it."""
         return {
             "Name": self.volume_name(map_index),
             "Driver": "local",
-            "DriverOpts": {"type": "none", "o": "bind", "device": self._session.maps[map_index].host},
-            "Labels": {MANAGED: "1", RUN: self._session.id, ROLE: "map"},
+            "DriverOpts": {"type": "none", "o": "bind", "device": self.session.maps[map_index].host},
+            "Labels": {MANAGED: "1", RUN: self.session.id, ROLE: "map"},
         }
 
     def _volume_entry(self, ask: BindAsk) -> Object:
@@ -183,25 +219,32 @@ class Pins:
     def _pin(self, ask: BindAsk, key: str, source: int) -> Path:
         with self._lock:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            place = self._folder / str(self._count)
-            self._count += 1
-            identity = _mount_on(place, source)
-            self._pins.append(_Pin(key, ask, place, identity))
+            places = (self._folder / str(number) for number in self._count)
+            place = next(one for one in places if not os.path.lexists(one))  # an earlier process may have left some
+            self._pins.append(_Pin(key, ask, place, _mount_on(place, source)))
             return place
 
-    def _renew(self, ask: BindAsk, source: int) -> None:
+    def _renew(self, ask: BindAsk, source: int, key: str | None) -> None:
         identity = identity_of(os.fstat(source))
         with self._lock:
             for number, pin in enumerate(self._pins):
-                if pin.ask == ask and not (pin.identity == identity and _is_at(pin.place, identity)):
+                if pin.ask == ask and key in (None, pin.key) and not (pin.identity == identity and _is_at(pin.place, identity)):
                     _take_away(pin.place)
                     self._pins[number] = replace(pin, identity=_mount_on(pin.place, source))
 
-    def _release(self, pins: list[_Pin]) -> None:
+    def _secrets_of(self, ask: BindAsk) -> Secrets:
+        """The files of all maps, which can be moved from one to another; the places of this one."""
+        files = frozenset[Identity]().union(*(one.files for one in self._secrets))
+        return Secrets(files, self._secrets[ask.map].paths if ask.map < len(self._secrets) else frozenset())
+
+    def _empty(self) -> Path:
+        """The file that lies over secrets. Any user may read that it is empty."""
+        place = self._folder / "empty"
         with self._lock:
-            for pin in pins:
-                _take_away(pin.place)
-            self._pins = [pin for pin in self._pins if pin not in pins]
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+        return place
 
 
 def bind_entry(source: str, target: str, *, read_only: bool) -> Object:
