@@ -1,23 +1,12 @@
-"""Names of images, as the distribution's reference grammar has them. Pure.
+"""Names of images, apart. Pure.
 
 A name may come from a repository's files and becomes part of a path of the engine's API, so it is judged before it is sent.
 """
 
-import re
 from dataclasses import dataclass
 
 from orchestrator.errors import EnvironmentFailed
-
-_HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\.)+[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?|localhost|\[[a-fA-F0-9:]+\]"
-_PORT_HOST = rf"(?:(?:{_HOST}|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?):[0-9]{{1,5}}|{_HOST})"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?P<repository>(?:{_PORT_HOST}/)?{_PART}(?:/{_PART})*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?"
-    r"(?:@(?P<digest>[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-f]{32,128}))?"
-)
-_ID = re.compile(r"sha256:[0-9a-f]{64}")
-_LONGEST_REPOSITORY = 255
-_LONGEST = 512
+from orchestrator.guard.imagenames import full_id, parse_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +23,10 @@ def parse_reference(text: str) -> Reference:
     Raises:
         EnvironmentFailed: it is no name of an image.
     """
-    if len(text) <= _LONGEST:
-        if _ID.fullmatch(text):
-            return Reference(text, None)
-        match = _REFERENCE.fullmatch(text)
-        if match is not None and len(match["repository"]) <= _LONGEST_REPOSITORY:
-            return Reference(match["repository"], match["digest"] or match["tag"] or "latest")
+    if text.startswith("sha256:") and full_id(text) is not None:
+        return Reference(text, None)
+    if (name := parse_name(text)) is not None:
+        return Reference(name.repository, name.digest or name.tag or "latest")
     raise EnvironmentFailed(
         f"{text[:80]!r} is no name of an image",
         remedy="a name is lower case, such as debian:12 or registry.example.org/team/app@sha256:...",

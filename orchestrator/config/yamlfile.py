@@ -51,19 +51,20 @@ for _tag, _kind, _pattern, _first in _PATTERNS:
 class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
     """PyYAML up to ``compose``: no constructor, so nothing is ever built from a tag."""
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, aliases: bool) -> None:
         Reader.__init__(self, stream)
         Scanner.__init__(self)
         Parser.__init__(self)
         Composer.__init__(self)
         _Resolver.__init__(self)
+        self.aliases = aliases
         self.depth = 0
         self.count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = cast(Event, self.peek_event())  # type: ignore[no-untyped-call]
         mark = cast(Mark, event.start_mark)
-        if isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None:
+        if not self.aliases and (isinstance(event, AliasEvent) or getattr(event, "anchor", None) is not None):
             raise _Refused(problem="anchors and aliases (& and *) are not supported", problem_mark=mark)
         self.depth, self.count = self.depth + 1, self.count + 1
         if self.depth > DEPTH_LIMIT:
@@ -75,16 +76,20 @@ class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
         return node
 
 
-def parse_yaml(data: bytes, source: str) -> Node:
+def parse_yaml(data: bytes, source: str, *, aliases: bool = False) -> Node:
     """The one document in ``data``; an empty file is ``nothing``. ``source`` names the file in messages.
+
+    ``aliases``: for files of other programs: an alias stands for a copy of its node, and the limits hold for the whole with its copies.
 
     Raises:
         ConfigError: the file is not strict YAML; the message begins ``source:line:``.
     """
     text = _decode(data, source)
-    loader = _Loader(text)
+    loader = _Loader(text, aliases)
     try:
         document = loader.get_single_node()
+        if aliases and document is not None:
+            _judge_copies(document)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         words = " ".join(part for part in (problem.context, problem.problem) if part) or "cannot be read"
@@ -109,6 +114,21 @@ def _decode(data: bytes, source: str) -> str:
     if odd:
         _refuse(source, text.count("\n", 0, odd.start()) + 1, "", f"holds the character U+{ord(odd[0]):04X}, which YAML does not allow")
     return text
+
+
+def _judge_copies(document: Any) -> None:
+    """A few lines of aliases can stand for more values than there is memory, or for themselves."""
+    waiting, count = [(document, 1)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        count += 1
+        if depth > DEPTH_LIMIT or count > NODE_LIMIT:
+            limit = f"nested deeper than {DEPTH_LIMIT} levels" if depth > DEPTH_LIMIT else f"more than {NODE_LIMIT} values"
+            raise _Refused(problem=f"with its aliases {limit}", problem_mark=node.start_mark)
+        if isinstance(node, MappingNode):
+            waiting += [(part, depth + 1) for pair in node.value for part in pair]
+        elif isinstance(node, SequenceNode):
+            waiting += [(part, depth + 1) for part in node.value]
 
 
 def _convert(node: Any, source: str, path: str) -> Node:
