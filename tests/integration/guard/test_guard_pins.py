@@ -244,9 +244,9 @@ def held(client: Any, place: Path, how: Pinning, secrets: tuple[Secrets, ...] = 
         yield pins
 
 
-def create(client: Any, entries: list[Object], script: str) -> str:
+def create(client: Any, entries: list[Object], script: str, *words: str) -> str:
     body = {
-        "Image": "aienv-test/busybox:latest", "Cmd": ["sh", "-c", script], "HostConfig": {"NetworkMode": "none", "Mounts": entries},
+        "Image": "aienv-test/busybox:latest", "Cmd": ["sh", "-c", script, *words], "HostConfig": {"NetworkMode": "none", "Mounts": entries},
     }  # fmt: skip
     return str(client._result(client._post_json(client._url("/containers/create"), data=body), True)["Id"])
 
