@@ -23,6 +23,7 @@ from orchestrator.guard.calls import (
     VolumeAsk,
     deny,
 )
+from orchestrator.guard.fold import fold
 
 RESERVED_VOLUMES = "aienv-map-"  # the guard's own volumes, each a whole map: see ``pins.volume_name``
 MAX_MOUNTS = 128
@@ -343,7 +344,7 @@ def _fields(value: Object, where: str, names: tuple[str, ...]) -> Object:
 
 def _refuse_variant(key: str, names: tuple[str, ...], where: str) -> None:
     """A daemon takes ``BINDS`` and ``Bind\u017f`` for ``Binds``: Go folds the cases of fields."""
-    if key not in names and key.casefold() in (name.casefold() for name in names):
+    if key not in names and fold(key) in map(fold, names):
         raise deny("mounts.spelling", f"field {key!r} is not spelled as the API spells it", field=where, status=400)
 
 

@@ -20,16 +20,14 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from threading import Lock
 
-from orchestrator.guard import masking
 from orchestrator.guard.beneath import Identity, identity_of, open_below
 from orchestrator.guard.calls import BindAsk, Denied, Object, Session, SocketAsk, deny
-from orchestrator.guard.masking import Secrets
 from orchestrator.guard.mounts import RESERVED_VOLUMES, host_path, inside_path
 from orchestrator.model.guard import MANAGED, ROLE, RUN, Pinning
 
@@ -99,34 +97,19 @@ class _Pin:
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class _Masks:
-    key: str
-    ask: BindAsk
-    targets: frozenset[str]  # of the masks
-    others: tuple[str, ...]  # of all other mounts
-
-
 class Pins:
     """The sources that one session's containers hold. Threads may share it.
 
     ``folder``: for us alone, and seen by the daemon under the same path; it need not exist until something is mounted there.
-    ``secrets``: of each of the session's maps, in their order; none: nothing is masked.
     """
 
-    def __init__(self, session: Session, folder: Path, secrets: Sequence[Secrets] = ()) -> None:
+    def __init__(self, session: Session, folder: Path) -> None:
         self.session = session
         self._how: Pinning = session.plan.pinning
         self._folder = folder / "pins"
-        self._secrets = tuple(secrets)
         self._pins: list[_Pin] = []
-        self._masks: list[_Masks] = []
         self._count = count()
         self._lock = Lock()
-
-    def new_key(self) -> str:
-        """Under which one container holds its sources: it has no id before it is made."""
-        return f"key-{next(self._count)}"
 
     def hold(self, ask: BindAsk | SocketAsk, key: str = "") -> Object:
         """The entry of HostConfig.Mounts that mounts exactly what ``ask`` names now. ``key``: with which it is released.
@@ -148,20 +131,6 @@ class Pins:
             path = str(self._pin(ask, key, source)) if self._how == "descriptor" else host_path(ask, self.session)
             return bind_entry(path, ask.target, read_only=ask.read_only)
 
-    def masks_for(self, ask: BindAsk, key: str = "", targets: Sequence[str] = ()) -> tuple[Object, ...]:
-        """More entries, which hide the secrets in the source of ``ask``. ``targets``: of all mounts of the container.
-
-        Raises:
-            Denied: the source is a secret, or cannot be searched for them.
-        """
-        secrets = self._secrets_of(ask)
-        if not secrets.files:
-            return ()
-        entries = masking.masks_for(ask, self.session, secrets, str(self._empty()), targets)
-        with self._lock:
-            self._masks.append(_Masks(key, ask, frozenset(str(one["Target"]) for one in entries), tuple(targets)))
-        return entries
-
     def check(self, ask: BindAsk | SocketAsk, key: str | None = None) -> None:
         """Before a start, a restart, or a look into a stopped container: the source is still one that may be mounted.
 
@@ -169,7 +138,7 @@ class Pins:
         and git do, is pinned anew. A source that is gone and was once made is made again. ``key``: of the container; None: of any.
 
         Raises:
-            Denied: as ``hold``; or a secret has been moved from under its mask.
+            Denied: as ``hold``.
         """
         if isinstance(ask, SocketAsk):
             return
@@ -178,8 +147,6 @@ class Pins:
         with resolved(ask, self.session, cross=self._how != "subpath") as source:
             if self._how == "descriptor":
                 self._renew(ask, source, key)
-        for one in [one for one in self._masks if one.ask == ask and key in (None, one.key)]:
-            masking.check_masks(ask, self.session, self._secrets_of(ask), one.targets, one.others)
 
     def release(self, key: str) -> None:
         """Let go of what a removed container held, or one that was not made. Nothing held is fine."""
@@ -187,12 +154,11 @@ class Pins:
             for pin in [pin for pin in self._pins if pin.key == key]:
                 _take_away(pin.place)
             self._pins = [pin for pin in self._pins if pin.key != key]
-            self._masks = [one for one in self._masks if one.key != key]
 
     def release_all(self) -> None:
         """Let go of everything, also of what an earlier process left, and remove the folder."""
         with self._lock:
-            self._pins, self._masks = [], []
+            self._pins = []
             clear(self._folder)
 
     def volume_name(self, map_index: int) -> str:
@@ -231,20 +197,6 @@ class Pins:
                 if pin.ask == ask and key in (None, pin.key) and not (pin.identity == identity and _is_at(pin.place, identity)):
                     _take_away(pin.place)
                     self._pins[number] = replace(pin, identity=_mount_on(pin.place, source))
-
-    def _secrets_of(self, ask: BindAsk) -> Secrets:
-        """The files of all maps, which can be moved from one to another; the places of this one."""
-        files = frozenset[Identity]().union(*(one.files for one in self._secrets))
-        return Secrets(files, self._secrets[ask.map].paths if ask.map < len(self._secrets) else frozenset())
-
-    def _empty(self) -> Path:
-        """The file that lies over secrets. Any user may read that it is empty."""
-        place = self._folder / "empty"
-        with self._lock:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC, 0o444))
-        return place
 
 
 def bind_entry(source: str, target: str, *, read_only: bool) -> Object:
