@@ -205,6 +205,7 @@ Answer = Literal[
     "stream",  # bytes, as they come
     "hijack",  # after 101 (or 200 of a raw stream) both ends are a tunnel
     "container", "containers", "network", "networks", "volume", "volumes", "image", "images", "exec",  # filtered, mapped, redacted
+    "history", "removed-image",  # of images: the same
     "info", "version", "df", "events", "ping", "prune", "progress",  # progress: lines of JSON (pull, build, load)
 ]  # fmt: skip
 
