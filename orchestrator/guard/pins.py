@@ -1,6 +1,7 @@
 """How the source of a bind is held fast, so that no swap of a path against a symbolic link can win. Rim.
 
-A daemon resolves the source of a bind when a container starts, restarts, or is read from while it is stopped: long after it was judged.
+A daemon resolves the source of a bind when a container starts or restarts, and anew for each copy from or into it (``docker cp``), also
+while it runs: long after it was judged.
 Four ways; each begins with a resolution below the map's root that follows no link at all:
 
 * ``subpath``: the map is a volume, the source a path within it, and the engine itself resolves that without leaving the volume;
@@ -132,7 +133,7 @@ class Pins:
             return bind_entry(path, ask.target, read_only=ask.read_only)
 
     def check(self, ask: BindAsk | SocketAsk, key: str | None = None) -> None:
-        """Before a start, a restart, or a look into a stopped container: the source is still one that may be mounted.
+        """Before a start, a restart, or a copy from or into a container: the source is still one that may be mounted.
 
         ``freeze``: while everyone who could swap it is suspended. ``descriptor``: a source that has been replaced by another, as editors
         and git do, is pinned anew. A source that is gone and was once made is made again. ``key``: of the container; None: of any.

@@ -15,7 +15,7 @@ import pytest
 from orchestrator.guard import beneath
 from orchestrator.guard.calls import BindAsk, Denied, Object, PathMap, Session, SocketAsk
 from orchestrator.guard.masking import masks_for, secrets_of
-from orchestrator.guard.pins import Pins, choose_pinning, clear, unmount_below
+from orchestrator.guard.pins import Pins, bind_entry, choose_pinning, clear, unmount_below
 from orchestrator.model.guard import RUN, GuardLimits, GuardPlan, Pinning
 from orchestrator.model.task import SandboxRules
 from tests import engine as engines
@@ -324,6 +324,27 @@ def test_secrets_stay_masked(request: pytest.FixtureRequest, place: Path, versio
         assert "secret" not in said
         assert said.endswith("inside")
     assert (place / "project/a/.env").read_text() == "secret"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("version", "how"), [one for one in WAYS if "freeze" not in one.values])
+def test_copies_resolve_anew(request: pytest.FixtureRequest, place: Path, version: str, how: Pinning) -> None:
+    """An engine mounts the sources of a container that runs once more to copy from it: by a plain bind that leads out."""
+    with client_of(engine_of(request, version)) as client, held(client, place, how) as pins:
+        plain = bind_entry(str(place / "project/a"), "/plain", read_only=False)
+        name = create(client, [plain, pins.hold(bound("a"))], "sleep 100")
+        try:
+            client.start(name)
+            (place / "project/a").rename(place / "project/old")
+            (place / "project/a").symlink_to(place / "outside")
+            if how == "subpath":
+                with pytest.raises(docker.errors.APIError, match="escapes the base directory"):
+                    client.get_archive(name, "/m/mark")
+            else:
+                assert b"canary" in b"".join(client.get_archive(name, "/plain/mark")[0])
+                assert b"inside" in b"".join(client.get_archive(name, "/m/mark")[0])
+        finally:
+            client.remove_container(name, force=True)
 
 
 @pytest.mark.docker
