@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "images": ("orchestrator.cli.images", "Build, list and remove our images."),
     "config": ("orchestrator.cli.config", "Show the configuration and where each value comes from."),
     "policy": ("orchestrator.cli.policy", "Suggest the network rules that a run would have needed."),
+    "guard": ("orchestrator.cli.guard", "Serve a guarded Docker socket by itself; explain what was refused."),
     "init": ("orchestrator.cli.config", "Write a first task file."),
     "completion": ("orchestrator.cli.config", "Print a completion script for your shell."),
 }

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "egress.resolver", "egress.server", "egress.session", "egress.sshagent", "egress.tls", "egress.upstream",
          "wire.exchange", "wire.flows", "wire.loop", "wire.wires",
          "guard.server", "guard.session", "guard.daemon", "guard.pins", "guard.gate", "guard.gate_program", "guard.publish", "guard.launch",
-         "guard.uploads", "guard.sweep",
+         "guard.uploads", "guard.sweep", "guard.services", "guard.effects", "guard.watching", "guard.alone", "guard.masking", "guard.beneath",
          "secrets.sources", "secrets.trust"),
     ),
     (
@@ -68,10 +68,10 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "broker.main": (f"{PACKAGE}.egress",),  # a run without a network needs none of it
     "egress": (f"{PACKAGE}.egress.tls", f"{PACKAGE}.egress.sshagent"),  # ssl, and the arithmetic of keys: most runs need neither
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
-    "policy": (f"{PACKAGE}.presets",),  # most runs name no preset
+    "policy": (f"{PACKAGE}.presets", f"{PACKAGE}.guard"),  # most runs name no preset, and have no image of their own
     "run.netplan": (f"{PACKAGE}.presets.resolve",),
     "run.bring_out": (f"{PACKAGE}.backends.select",),
-    "run.planning": (f"{PACKAGE}.backends.local",),
+    "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard"),  # only the backend that is used, and a guard where there is one
     "secrets.authority": ("cryptography",),  # a twentieth of a second that only runs with inspected hosts need
 }
 

@@ -1,0 +1,160 @@
+"""``aienv guard``: the Docker guard alone, in the foreground; and what a guard refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.common import environ, json_option, paths, print_json
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.guard.alone import Alone
+    from orchestrator.guard.launch import EngineView
+
+EXAMPLES = """
+\b
+Examples:
+  aienv guard --mode guarded --project . --socket /tmp/guard.sock --allow-image python:3.12
+  DOCKER_HOST=unix:///tmp/guard.sock docker compose up
+  aienv guard explain last
+"""
+
+
+@click.group(epilog=EXAMPLES, invoke_without_command=True)
+@click.option("--mode", type=click.Choice(["readonly", "guarded", "full"]), default="guarded", show_default=True)
+@click.option("--project", type=click.Path(path_type=Path), default=Path(), help="The folder that containers may mount.  [default: here]")
+@click.option("--socket", "socket_path", type=click.Path(path_type=Path), help="Where clients find the guard.")
+@click.option("--daemon", metavar="ADDRESS", help="The engine behind it.  [default: the one that docker would use]")
+@click.option("--compose", type=click.Path(), multiple=True, help="A compose file whose images may be used.  [default: the usual names]")
+@click.option("--mcp-config", type=click.Path(), multiple=True, help="An agent's configuration; images of its MCP servers may be used.")
+@click.option("--allow-image", metavar="REF", multiple=True, help="An image that may be used.")
+@click.option("--map", "maps", metavar="INSIDE=HOST", multiple=True, help="Clients know folder HOST as INSIDE.")
+@click.option("--network", metavar="NAME", help="The network that containers join.  [default: one of its own, without a way out]")
+@click.option("--learn", is_flag=True, help="Let images through that could be allowed, and note them: aienv guard explain --policy.")
+@click.pass_context
+def guard_command(
+    ctx: click.Context,
+    mode: str,
+    project: Path,
+    socket_path: Path | None,
+    daemon: str | None,
+    compose: tuple[str, ...],
+    mcp_config: tuple[str, ...],
+    allow_image: tuple[str, ...],
+    maps: tuple[str, ...],
+    network: str | None,
+    learn: bool,
+) -> None:
+    """Serve a Docker socket that lets through what belongs to one project, and nothing else.
+
+    One line of JSON says when clients may come. What they made is removed when the guard ends (SIGTERM, ^C).
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    if socket_path is None:
+        raise UsageError("where should the guard listen?", remedy="aienv guard --socket PATH")
+    from orchestrator.guard import alone
+
+    where = paths()
+    prepared = _prepared(mode, project, socket_path, daemon, compose, mcp_config, allow_image, maps, network, learn)
+    alone.finish_abandoned(where, lambda text: _say(text))
+    alone.forget_old(where)
+    for warning in prepared.plan.warnings:
+        _say(warning)
+
+    def ready(session: str, log: Path) -> None:
+        line = {"ready": True, "socket": str(prepared.socket), "id": session, "mode": prepared.plan.mode, "log": str(log)}
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    left = alone.serve(prepared, where, _toolbox, ready)
+    for name in left:
+        _say(f"could not be removed: {name}")
+    ctx.exit(3 if left else 0)
+
+
+def _prepared(
+    mode: str,
+    project: Path,
+    socket_path: Path,
+    daemon: str | None,
+    compose: tuple[str, ...],
+    mcp_config: tuple[str, ...],
+    allow_image: tuple[str, ...],
+    maps: tuple[str, ...],
+    network: str | None,
+    learn: bool,
+) -> Alone:
+    from dataclasses import replace
+    from typing import cast
+
+    from orchestrator.config.load import load_user_side, merge
+    from orchestrator.guard.alone import Alone, folder_tree, path_maps
+    from orchestrator.guard.launch import Asked, plan_guard
+    from orchestrator.model.task import DockerMode
+
+    root = Path(os.path.realpath(project))
+    if not root.is_dir():
+        raise UsageError(f"{project} is no folder", remedy="--project names the folder that containers may mount")
+    settings = merge(load_user_side(paths(), environ(), {}, None, ("true",), root), lambda path: None, lambda: ()).task
+    rules = replace(
+        settings.guard,
+        images=(*settings.guard.images, *allow_image),
+        compose=tuple(_below(root, name) for name in compose) or settings.guard.compose,
+        mcp=(*settings.guard.mcp, *(os.path.abspath(name) for name in mcp_config)),
+        learn=settings.guard.learn or learn,
+    )
+    home = Path(environ().get("HOME") or "/nonexistent")
+    asked = Asked(cast(DockerMode, mode), rules, "local", dict(environ()), str(root), home)
+    plan = plan_guard(asked, folder_tree(root), lambda: _engine(daemon))
+    assert plan is not None
+    mask = () if mode == "full" else settings.sandbox.mask
+    return Alone(plan, path_maps(root, maps), Path(os.path.abspath(socket_path)), network, mask, settings.sandbox.unmask)
+
+
+def _below(root: Path, name: str) -> str:
+    """A compose file by its place in the project, where it lies there."""
+    path = os.path.realpath(name)
+    return os.path.relpath(path, root) if path.startswith(f"{root}/") else path
+
+
+def _engine(daemon: str | None) -> EngineView:
+    """Raises BackendUnavailable."""
+    from orchestrator.backends.docker import Engine
+    from orchestrator.backends.docker_endpoint import find_endpoint
+    from orchestrator.errors import BackendUnavailable, EnvironmentFailed
+    from orchestrator.guard.launch import EngineView
+
+    engine = Engine(find_endpoint(daemon, environ()))
+    try:
+        major, _, minor = str(engine.version()["ApiVersion"]).partition(".")
+    except EnvironmentFailed as problem:
+        raise BackendUnavailable(problem.message, remedy="see whether it runs: docker info", code="engine-silent") from problem
+
+    def look(reference: str) -> str | None:
+        found = engine.image(reference)
+        return None if found is None else str(found["Id"])
+
+    return EngineView(engine.endpoint.address, engine.endpoint.tls is not None, (int(major), int(minor)), look)
+
+
+def _toolbox() -> str:
+    from orchestrator.images import toolbox
+
+    return str(toolbox.ensure(paths().cache, _say))
+
+
+def _say(text: str) -> None:
+    from orchestrator.report.text import printable
+
+    sys.stderr.write(f"aienv: {printable(text)}\n")
+    sys.stderr.flush()
+
+
+__all__ = ["guard_command", "json_option", "print_json"]

@@ -1,0 +1,374 @@
+"""What happens around a call that was allowed: sources pinned before, ids noted after, ports opened and closed.
+
+Each of these runs to its end, also when the client has left: half of it would be a container that nobody knows.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from orchestrator.guard import answers, container
+from orchestrator.guard.calls import (
+    BindAsk,
+    Build,
+    Commit,
+    ConnectNetwork,
+    CreateContainer,
+    CreateExec,
+    CreateNetwork,
+    CreateVolume,
+    Denied,
+    Forward,
+    Json,
+    Load,
+    MountAsk,
+    Object,
+    Pull,
+    RemoveContainer,
+    RemoveImage,
+    RemoveNetwork,
+    RemoveVolume,
+    SocketAsk,
+    StartContainer,
+    TagImage,
+    UpdateContainer,
+    VolumeAsk,
+    deny,
+)
+from orchestrator.guard.daemon import DaemonLost, parse_answer, request_head, target
+from orchestrator.guard.decide import Call
+from orchestrator.guard.imagenames import canonical
+from orchestrator.guard.images import judge_existing
+from orchestrator.guard.masking import check_masks, masks_for
+from orchestrator.guard.ports import publish_all
+from orchestrator.guard.registry import Container
+from orchestrator.guard.services import EMPTY, MAP_ROLE, Services, is_ours, said
+from orchestrator.guard.strictjson import encode
+
+if TYPE_CHECKING:
+    from orchestrator.guard.uploads import Observer
+
+Fields = Sequence[tuple[str, str]]
+Done = tuple[int, Json, Fields]
+SUBPATH_API = (1, 45)
+LONG_S = 3600.0  # stop, restart, commit: as long as the client waits
+
+
+class Effects:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def perform(self, call: Call, forward: Forward) -> Done:
+        """A call with a small answer, and everything around it. Raises Denied, DaemonLost."""
+        if forward.method == "GET":
+            return await self._send(call, forward)  # nothing is half done where nothing is done
+        act = Effects._prune if forward.answer == "prune" else _ACTS.get(type(forward.effect), Effects._send)
+        return await self._services.to_the_end(act(self, call, forward))
+
+    async def streamed(self, forward: Forward, status: int) -> None:
+        """After a stream has gone through."""
+        return
+
+    # --- sending
+
+    async def _send(self, call: Call, forward: Forward) -> Done:
+        status, body = await self._raw(call, forward)
+        return status, self._shown(forward, status, body), ()
+
+    async def _raw(self, call: Call, forward: Forward) -> tuple[int, Json]:
+        data = b"" if forward.body is None else encode(forward.body)
+        fields = (*forward.headers, *((("Content-Type", "application/json"),) if forward.body is not None else ()))
+        length = len(data) if forward.method in ("POST", "PUT") or data else None
+        head = request_head(forward.method, target(call.version, forward.path, forward.query), fields, length=length)
+        daemon = self._services.daemon
+        answered, answer = await daemon.exchange(forward.method, head + data, repeatable=forward.method == "GET", deadline_s=LONG_S)
+        return answered.status, parse_answer(answer)
+
+    def _shown(self, forward: Forward, status: int, body: Json) -> Json:
+        """Raises nothing: what cannot be shown is not."""
+        if status >= 400:
+            return {"message": answers.scrub(said(body) or "the engine refused this", self._services.view())}
+        return answers.show(forward.answer, body, self._services.view())
+
+    # --- containers
+
+    async def _create(self, call: Call, forward: Forward) -> Done:
+        services, effect = self._services, cast(CreateContainer, forward.effect)
+        key = services.new_key()
+        if services.session.plan.pinning == "subpath" and any(isinstance(ask, BindAsk) for ask in effect.mounts):
+            call = replace(call, version=max(call.version, SUBPATH_API))  # an older version would drop the path, and mount the whole
+        with services.registry.reserved(effect.reserve):
+            try:
+                sources = [await self._source(ask, key) for ask in effect.mounts]
+                body = container.with_mounts(forward.body or {}, effect.mounts, tuple(sources))
+                masks = self._masks(effect.mounts)
+                status, answer = await self._raw(call, replace(forward, body=_with_more(body, masks)))
+            except BaseException:
+                services.pins.release(key)
+                raise
+            if status != 201 or not isinstance(answer, dict):
+                services.pins.release(key)
+                return status, self._shown(forward, status, answer), ()
+            full_id = str(answer["Id"])
+            services.registry.containers[full_id] = Container(
+                full_id, effect.name or "", effect.image, effect.mounts, effect.ports, effect.shown, effect.reserve, key,
+                frozenset(str(mask["Target"]) for mask in masks),
+            )  # fmt: skip
+        services.event("docker.made", {"kind": "container", "id": full_id, "image": effect.image})
+        if effect.shown.publish_all:
+            await self._publish_exposed(full_id)
+        return status, answer, ()
+
+    async def _source(self, ask: MountAsk, key: str) -> Object | None:
+        """The entry of a mount that is pinned; None where the ask says it all."""
+        services = self._services
+        match ask:
+            case BindAsk():
+                if services.session.plan.pinning == "subpath":
+                    await self._map_volume(ask.map)
+                return services.pins.hold(ask, key)
+            case SocketAsk():
+                return services.pins.hold(ask, key)
+            case VolumeAsk(name=str(name)) if name not in services.registry.volumes:
+                await self._new_volume(name)
+        return None
+
+    def _masks(self, mounts: Sequence[MountAsk]) -> tuple[Object, ...]:
+        """Files of the project that hold secrets stay empty in every container. Raises Denied."""
+        services, targets = self._services, [ask.target for ask in mounts]
+        binds = [ask for ask in mounts if isinstance(ask, BindAsk) and services.secrets]
+        empty = str(services.folder / EMPTY)
+        return tuple(mask for ask in binds for mask in masks_for(ask, services.session, services.secrets[ask.map], empty, targets))
+
+    async def _map_volume(self, number: int) -> None:
+        """The volume that stands for a map's root. Ours alone: no client can name it."""
+        services = self._services
+        name = services.pins.volume_name(number)
+        if name in services.map_volumes:
+            return
+        body = {**services.pins.volume_body(number), "Labels": services.labels(MAP_ROLE)}
+        status, answer = await services.daemon.ask("POST", "/volumes/create", body=body)
+        if status != 201 or not is_ours(answer, services.session):
+            raise DaemonLost(f"the project could not be made a volume: {said(answer)}")
+        services.map_volumes.add(name)
+
+    async def _new_volume(self, name: str) -> None:
+        """Raises Denied: there is one of that name which is somebody else's."""
+        services = self._services
+        status, answer = await services.daemon.ask("POST", "/volumes/create", body={"Name": name, "Labels": services.labels()})
+        if status != 201:
+            raise deny("volume.create", said(answer), status=400)
+        if not is_ours(answer, services.session):
+            raise _taken(name)
+        services.registry.volumes.add(name)
+
+    async def _publish_exposed(self, full_id: str) -> None:
+        status, answer = await self._services.daemon.ask("GET", f"/containers/{full_id}/json")
+        one = self._services.registry.containers.get(full_id)
+        if status == 200 and isinstance(answer, dict) and one is not None:
+            config = answer.get("Config")
+            exposed = config.get("ExposedPorts") if isinstance(config, dict) else None
+            one.ports = (*one.ports, *publish_all({}, exposed if isinstance(exposed, dict) else {}))
+
+    async def _start(self, call: Call, forward: Forward) -> Done:
+        """Ports first, as the daemon does it: a container whose port is taken does not start."""
+        services, full_id = self._services, cast(StartContainer, forward.effect).id
+        one = services.registry.containers.get(full_id)
+        if one is None:  # one that was there before: its mounts are its owner's
+            return await self._send(call, forward)
+        binds = [ask for ask in one.mounts if isinstance(ask, BindAsk)]
+        if one.ports or services.session.proxy is not None:
+            await services.gate()
+        had = services.publisher.shown(full_id)
+        if one.ports:
+            await services.publisher.open(full_id, one.ports)
+        try:
+            async with services.frozen(binds, full_id):
+                for ask in binds:
+                    services.pins.check(ask)
+                    if services.secrets:
+                        check_masks(ask, services.session, services.secrets[ask.map], one.masks, [each.target for each in one.mounts])
+                status, body = await self._raw(call, forward)
+        except BaseException:
+            if not had:
+                services.publisher.close(full_id)
+            raise
+        if status >= 400 and not had:
+            services.publisher.close(full_id)
+        return status, self._shown(forward, status, body), ()
+
+    async def _remove(self, call: Call, forward: Forward) -> Done:
+        status, body = await self._raw(call, forward)
+        if status in (204, 404):
+            self._services.forget_container(cast(RemoveContainer, forward.effect).id)
+        return status, self._shown(forward, status, body), ()
+
+    async def _update(self, call: Call, forward: Forward) -> Done:
+        effect = cast(UpdateContainer, forward.effect)
+        status, body = await self._raw(call, forward)
+        one = self._services.registry.containers.get(effect.id)
+        if status == 200 and one is not None:
+            one.share = effect.reserve
+        return status, self._shown(forward, status, body), ()
+
+    async def _exec(self, call: Call, forward: Forward) -> Done:
+        services = self._services
+        status, body = await self._raw(call, forward)
+        if status == 201 and isinstance(body, dict):
+            services.registry.execs[str(body["Id"])] = cast(CreateExec, forward.effect).container
+        return status, self._shown(forward, status, body), ()
+
+    # --- networks and volumes
+
+    async def _create_network(self, call: Call, forward: Forward) -> Done:
+        services = self._services
+        status, body = await self._raw(call, forward)
+        if status == 201 and isinstance(body, dict):
+            full_id = str(body["Id"])
+            services.registry.networks[full_id] = cast(CreateNetwork, forward.effect).name
+            services.event("docker.made", {"kind": "network", "id": full_id})
+            if services.reach.stands:
+                await services.reach.join(full_id)
+        return status, self._shown(forward, status, body), ()
+
+    async def _remove_network(self, call: Call, forward: Forward) -> Done:
+        """Our gate stands in it, and would hold it."""
+        services, full_id = self._services, cast(RemoveNetwork, forward.effect).id
+        if services.reach.stands:
+            await services.reach.leave(full_id)
+        status, body = await self._raw(call, forward)
+        if status in (204, 404):
+            services.registry.forget_network(full_id)
+        elif services.reach.stands:
+            await services.reach.join(full_id)
+        return status, self._shown(forward, status, body), ()
+
+    async def _connect(self, call: Call, forward: Forward) -> Done:
+        return await self._send(call, forward)
+
+    async def _create_volume(self, call: Call, forward: Forward) -> Done:
+        """An existing volume of somebody else answers as if it had just been made."""
+        services, name = self._services, cast(CreateVolume, forward.effect).name
+        status, body = await self._raw(call, forward)
+        if status == 201 and isinstance(body, dict):
+            if not is_ours(body, services.session):
+                raise _taken(name)
+            services.registry.volumes.add(str(body["Name"]))
+            services.event("docker.made", {"kind": "volume", "id": str(body["Name"])})
+        return status, self._shown(forward, status, body), ()
+
+    async def _remove_volume(self, call: Call, forward: Forward) -> Done:
+        status, body = await self._raw(call, forward)
+        if status in (204, 404):
+            self._services.registry.volumes.discard(cast(RemoveVolume, forward.effect).name)
+        return status, self._shown(forward, status, body), ()
+
+    # --- images
+
+    async def _tag(self, call: Call, forward: Forward) -> Done:
+        effect = cast(TagImage, forward.effect)
+        await self.refuse_taken((effect.reference,))
+        status, body = await self._raw(call, forward)
+        if status == 201:
+            self._services.registry.images.made(effect.id, (effect.reference,))
+        return status, self._shown(forward, status, body), ()
+
+    async def _commit(self, call: Call, forward: Forward) -> Done:
+        effect = cast(Commit, forward.effect)
+        if effect.reference is not None:
+            await self.refuse_taken((effect.reference,))
+        status, body = await self._raw(call, forward)
+        if status == 201 and isinstance(body, dict):
+            self._services.registry.images.made(str(body["Id"]), () if effect.reference is None else (effect.reference,))
+        return status, self._shown(forward, status, body), ()
+
+    async def _remove_image(self, call: Call, forward: Forward) -> Done:
+        status, body = await self._raw(call, forward)
+        images = self._services.registry.images
+        for one in body if status == 200 and isinstance(body, list) else ():
+            if isinstance(one, dict) and "Untagged" in one:
+                with suppress(Denied):
+                    images.untagged(canonical(str(one["Untagged"])))
+            elif isinstance(one, dict) and "Deleted" in one:
+                images.removed(str(one["Deleted"]))
+        return status, self._shown(forward, status, body), ()
+
+    async def refuse_taken(self, references: Sequence[str]) -> None:
+        """A new tag must not take a name away from somebody else's image. Raises Denied."""
+        for reference in references:
+            judge_existing(reference, await self.id_of(reference), self._services.registry.images)
+
+    async def made(self, forward: Forward, status: int, seen: "Observer") -> None:
+        """After a pull, a build, or a load: what it was, by id. Nothing of a failed one counts."""
+        if status != 200:
+            return
+        await self._services.to_the_end(self._made(forward, seen))
+
+    async def _made(self, forward: Forward, seen: "Observer") -> None:
+        services = self._services
+        images = services.registry.images
+        match forward.effect:
+            case Pull(reference=reference) if not seen.failed:
+                full_id = await self.id_of(reference)
+                if full_id is not None:
+                    images.pin(reference, full_id)
+                    services.event("docker.made", {"kind": "pull", "id": full_id, "image": reference})
+            case Build(tags=tags):
+                ids = {full_id for tag in tags if (full_id := await self.id_of(tag)) is not None} if not seen.failed else set()
+                for full_id in ids | set(seen.ids):
+                    images.made(full_id, tuple(tags))
+                    services.event("docker.made", {"kind": "image", "id": full_id})
+            case Load():
+                for reference in seen.loaded:
+                    full_id = await self.id_of(reference)
+                    if full_id is not None:
+                        images.made(full_id, (reference,))
+                        services.event("docker.made", {"kind": "image", "id": full_id})
+
+    async def id_of(self, reference: str) -> str | None:
+        status, answer = await self._services.daemon.ask("GET", f"/images/{reference}/json")
+        return str(answer["Id"]) if status == 200 and isinstance(answer, dict) else None
+
+    # --- prunes
+
+    async def _prune(self, call: Call, forward: Forward) -> Done:
+        status, body = await self._raw(call, forward)
+        if status == 200 and isinstance(body, dict):
+            for full_id in cast(list[str], body.get("ContainersDeleted") or []):
+                self._services.forget_container(full_id)
+            for name in cast(list[str], body.get("VolumesDeleted") or []):
+                self._services.registry.volumes.discard(name)
+            for name in cast(list[str], body.get("NetworksDeleted") or []):
+                for full_id in [key for key, one in self._services.registry.networks.items() if one == name]:
+                    self._services.registry.forget_network(full_id)
+        return status, self._shown(forward, status, body), ()
+
+
+def _with_more(body: Object, mounts: Sequence[Object]) -> Object:
+    if not mounts:
+        return body
+    host = cast(Object, body["HostConfig"])
+    return {**body, "HostConfig": {**host, "Mounts": [*cast(list[Json], host.get("Mounts") or []), *mounts]}}
+
+
+def _taken(name: str) -> Denied:
+    reason = f"a volume {name!r} exists outside of this session"
+    return deny("volume.taken", reason, allowed="another name (compose: another project name, COMPOSE_PROJECT_NAME)", status=409)
+
+
+_ACTS: Mapping[type, Callable[[Effects, Call, Forward], Coroutine[float, None, Done]]] = {
+    CreateContainer: Effects._create,
+    StartContainer: Effects._start,
+    RemoveContainer: Effects._remove,
+    UpdateContainer: Effects._update,
+    CreateExec: Effects._exec,
+    CreateNetwork: Effects._create_network,
+    RemoveNetwork: Effects._remove_network,
+    ConnectNetwork: Effects._connect,
+    CreateVolume: Effects._create_volume,
+    RemoveVolume: Effects._remove_volume,
+    TagImage: Effects._tag,
+    Commit: Effects._commit,
+    RemoveImage: Effects._remove_image,
+}
