@@ -187,6 +187,7 @@ class Shown:
 
     ``network_mode``: HostConfig.NetworkMode; ``port_bindings``: HostConfig.PortBindings; ``binds``: HostConfig.Binds; ``mounts``:
     HostConfig.Mounts; ``restart``: HostConfig.RestartPolicy. ``env``: how many variables at the end of Config.Env are the guard's.
+    ``image``: Config.Image; empty: as the engine says it.
     """
 
     network_mode: str = ""
@@ -196,6 +197,7 @@ class Shown:
     mounts: tuple[Object, ...] | None = None
     restart: Object = field(default_factory=dict)
     env: tuple[str, ...] = ()
+    image: str = ""
 
 
 # --- what becomes of a call ----------------------------------------------------------------------------------------------------

@@ -129,10 +129,12 @@ def _container(subject: str, attributes: Object, view: View) -> Object | None:
         return None
     told: Object = {key: value for key, value in attributes.items() if not key.startswith(OUR_LABELS)}
     made = view.containers.get(subject)
-    if made is not None and made.image and "image" in told:
-        told["image"] = made.image
-    if "imageRef" in told and not view.has_tag(told["imageRef"]):
-        del told["imageRef"]
+    if made is not None and made.shown.image and "image" in told:
+        told["image"] = made.shown.image
+    if not view.has_tag(told.get("imageRef")):
+        told.pop("imageRef", None)  # of a commit, which may be somebody else's
+    if not among(told.get("imageID"), view.images):
+        told.pop("imageID", None)
     return told
 
 

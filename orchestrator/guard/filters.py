@@ -57,7 +57,7 @@ RULES: Mapping[Listed, Mapping[str, Rule]] = {
     },
     "image": {
         "before": _thing("image", True), "since": _thing("image", True), "until": _moment, "dangling": _boolean, "reference": _text,
-        "label": _label, "label!": _label,
+        "label": _label,
     },
     "network": {
         "dangling": _boolean, "driver": _word, "id": _text, "label": _label, "name": _text, "scope": _word, "type": _word,

@@ -39,6 +39,10 @@ class Of:
         return self.made.shown if self.made is not None else Shown()
 
     @property
+    def asked(self) -> Shown | None:
+        return self.made.shown if self.made is not None else None
+
+    @property
     def engine_publishes(self) -> bool:
         """On a network that the user named, Docker itself opens the ports."""
         return not self.view.session.own_network
@@ -72,7 +76,7 @@ def image_id(value: Json, context: Of) -> Json:
 
 
 def image_name(value: Json, context: Of) -> Json:
-    return (context.made.image if context.made is not None else "") or value
+    return context.shown.image or value
 
 
 def network_mode(value: Json, context: Of) -> Json:
@@ -195,15 +199,15 @@ def _bindings(value: Json, context: Of) -> Json:
 
 
 def _publish_all(value: Json, context: Of) -> Json:
-    return context.shown.publish_all if context.made is not None else value
+    return context.shown.publish_all or (value if context.engine_publishes else False)
 
 
 def _binds(value: Json, context: Of) -> Json:
-    return asked_binds(value, context.shown, context.view)
+    return asked_binds(value, context.asked, context.view)
 
 
 def _mounts(value: Json, context: Of) -> Json:
-    return asked_mounts(value, context.shown, context.view)
+    return asked_mounts(value, context.asked, context.view)
 
 
 def _mount_points(value: Json, context: Of) -> Json:

@@ -14,19 +14,19 @@ _MOUNT = keeping("Type", "Target", "ReadOnly", "Consistency", "BindOptions", "Tm
 _VOLUME_OPTIONS: Table[View] = {**keeping("NoCopy", "Subpath"), "Labels": labels, "DriverConfig": constant(None)}
 
 
-def asked_binds(value: Json, shown: Shown, view: View) -> Json:
-    """HostConfig.Binds."""
-    if shown.binds is not None:
-        return list[Json](shown.binds) or None
+def asked_binds(value: Json, shown: Shown | None, view: View) -> Json:
+    """HostConfig.Binds. ``shown``: None: nobody asked here, the container was there before."""
+    if shown is not None:
+        return list[Json](shown.binds) if shown.binds is not None else None
     if not isinstance(value, list):
         return value
     return [text for text in (_bind(one, view) for one in strings(value)) if text is not None]
 
 
-def asked_mounts(value: Json, shown: Shown, view: View) -> Json:
-    """HostConfig.Mounts."""
-    if shown.mounts is not None:
-        return list[Json](shown.mounts) or None
+def asked_mounts(value: Json, shown: Shown | None, view: View) -> Json:
+    """HostConfig.Mounts: pinned sources and masks stand there as well, which nobody asked for."""
+    if shown is not None:
+        return list[Json](shown.mounts) if shown.mounts is not None else None
     return [_mount(one, view) for one in objects(value)] if isinstance(value, list) else value
 
 

@@ -30,11 +30,10 @@ _PATH_REST = r"""[^\s"'`:,;)\]]*"""
 
 @dataclass(frozen=True, slots=True)
 class ShownContainer:
-    """``image``: as the client named it; empty: as the engine says it."""
+    """What a client asked for, and where the ports are that are open now."""
 
     shown: Shown
     ports: Ports = field(default_factory=dict)
-    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,17 @@ def test_strangers_in_an_own_network(one: Recorded) -> None:
     assert show_event(event, one.view()) is not None
 
 
+def test_a_commit_by_others(one: Recorded) -> None:
+    """That it was made is told; what it was called is not."""
+    made = {"imageID": one.scene["foreign_image"], "imageRef": "other/private:1", "name": "web"}
+    event: Any = {"Type": "container", "Action": "commit", "Actor": {"ID": one.scene["web"], "Attributes": made}}
+    found: Any = show_event(event, one.view())
+    assert found["Actor"]["Attributes"] == {"name": "web"}
+    made |= {"imageID": one.scene["built"], "imageRef": "app_web:latest"}
+    found = show_event(event, one.view())
+    assert found["Actor"]["Attributes"] == made
+
+
 def test_names_that_others_give(one: Recorded) -> None:
     event: Any = {"Type": "image", "Action": "tag", "Actor": {"ID": one.scene["image"], "Attributes": {"name": "secret/project:1"}}}
     assert show_event(event, one.view()) is None

@@ -76,6 +76,15 @@ def test_mounts_are_what_was_asked(one: Recorded) -> None:
     assert points["/scratch"]["Type"] == "tmpfs"
 
 
+def test_nothing_was_asked(one: Recorded) -> None:
+    """What the guard itself mounts, as empty files over secrets, is among the mounts, and was not asked for."""
+    web = shown(one, "web", containers={one.scene["web"]: ShownContainer(Shown())})
+    assert web["HostConfig"]["Binds"] is None
+    assert web["HostConfig"]["Mounts"] is None
+    assert {point["Destination"] for point in web["Mounts"]} == {"/src", "/conf", "/data", "/scratch", "/anonymous", "/var/run/docker.sock"}
+    assert not any(word in json.dumps(web) for word in ("/srv/", "aienv-r1-project"))
+
+
 def test_a_container_that_was_there_before(one: Recorded) -> None:
     """Nothing is known of what was asked: paths are mapped where they can be, else they are blank."""
     web = shown(one, "web", containers={}, adopted=frozenset([one.scene["web"]]))

@@ -49,6 +49,7 @@ class Recorded:
                 {"Type": "tmpfs", "Target": "/scratch", "TmpfsOptions": {"SizeBytes": 1048576}},
             ),
             env=PROXY,
+            image="busybox",
         )
         others = {
             scene["published"]: ShownContainer(Shown(network_mode="app_default")),
@@ -59,7 +60,7 @@ class Recorded:
         anonymous = [one["Name"] for one in self.answers["container web"]["Mounts"] if one["Destination"] == "/anonymous"]
         known: dict[str, Any] = {
             "session": session(network=scene["session"]),
-            "containers": {scene["web"]: ShownContainer(web, {80: (("127.0.0.1", 8080),)}, "busybox"), **others},
+            "containers": {scene["web"]: ShownContainer(web, {80: (("127.0.0.1", 8080),)}), **others},
             "networks": {scene["app"]: "app_default"},
             "volumes": frozenset(["app_data", *anonymous]),
             "images": frozenset([scene["image"], scene["built"]]),
