@@ -155,8 +155,8 @@ def _marked(folder: Path, daemon: str) -> Iterator[AuditLog]:
 def _last_left(log: Path) -> Sequence[object]:
     """What the last line of a log says was left."""
     with contextlib.suppress(OSError, ValueError, IndexError, KeyError, TypeError):
-        facts: Mapping[str, Sequence[object]] = json.loads(log.read_bytes().splitlines()[-1])["facts"]
-        return facts["left"]
+        event: Mapping[str, Sequence[object]] = json.loads(log.read_bytes().splitlines()[-1])
+        return event["left"]
     return ("unknown",)
 
 

@@ -111,8 +111,10 @@ class Effects:
                 services.pins.release(key)
                 return status, self._shown(forward, status, answer), ()
             full_id = str(answer["Id"])
+            asked = str((call.body or {}).get("Image", ""))
+            shown = replace(effect.shown, image=asked)
             services.registry.containers[full_id] = Container(
-                full_id, effect.name or "", effect.image, effect.mounts, effect.ports, effect.shown, effect.reserve, key,
+                full_id, effect.name or "", asked, effect.mounts, effect.ports, shown, effect.reserve, key,
                 frozenset(str(mask["Target"]) for mask in masks),
             )  # fmt: skip
         services.event("docker.made", {"kind": "container", "id": full_id, "image": effect.image})
@@ -184,9 +186,11 @@ class Effects:
         if one.ports:
             await services.publisher.open(full_id, one.ports)
         try:
+            if binds and forward.rule == "containers.restart" and services.session.plan.pinning == "freeze":
+                forward = await self._stopped(forward, full_id)
             async with services.frozen(binds, full_id):
                 for ask in binds:
-                    services.pins.check(ask)
+                    services.pins.check(ask, one.key)
                     if services.secrets:
                         check_masks(ask, services.session, services.secrets[ask.map], one.masks, [each.target for each in one.mounts])
                 status, body = await self._raw(call, forward)
@@ -197,6 +201,14 @@ class Effects:
         if status >= 400 and not had:
             services.publisher.close(full_id)
         return status, self._shown(forward, status, body), ()
+
+    async def _stopped(self, forward: Forward, full_id: str) -> Forward:
+        """A restart in two: the container could swap its own sources while it is being stopped. What is left to send."""
+        daemon = self._services.daemon
+        status, answer = await daemon.ask("POST", f"/containers/{full_id}/stop", forward.query, deadline_s=LONG_S)
+        if status not in (204, 304):
+            raise deny("mounts.freeze", f"the container could not be stopped: {said(answer)}", status=500)
+        return replace(forward, path=f"/containers/{full_id}/start", query=())
 
     async def _remove(self, call: Call, forward: Forward) -> Done:
         status, body = await self._raw(call, forward)

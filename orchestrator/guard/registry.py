@@ -15,7 +15,7 @@ MAX_GONE = 4096  # ids of what was removed, for events that come late
 
 @dataclass(slots=True)
 class Container:
-    """One that a client made. ``key``: under which its mounts are held. ``publish_all``: exposed ports become published ones."""
+    """One that a client made. ``image``: as the client named it. ``key``: under which its mounts are held."""
 
     id: str
     name: str
