@@ -258,15 +258,16 @@ async def _start(loop: Loop, ask: Ask, session: Session, image: str, toolbox: Pa
     found = await _expect(ask, "GET", f"/images/{quote(image, safe='')}/json", None, "the gate's image")
     body = gate_body(session, image, str(toolbox), str(folder), network, found)
     door = _Door(loop, folder, gate_user(session)[0])
-    name = gate_name(session)
+    made = ""
     try:
-        created = await _expect(ask, "POST", f"/containers/create?{urlencode({'name': name})}", body, "making the gate")
-        container = str(created.get("Id"))
-        await _expect(ask, "POST", f"/containers/{container}/start", None, "starting the gate")
-        return GateClient(loop, await _arrival(loop, ask, door, container, deadline), container)
+        created = await _expect(ask, "POST", f"/containers/create?{urlencode({'name': gate_name(session)})}", body, "making the gate")
+        made = str(created.get("Id"))
+        await _expect(ask, "POST", f"/containers/{made}/start", None, "starting the gate")
+        return GateClient(loop, await _arrival(loop, ask, door, made, deadline), made)
     except (GateLost, OSError, TimedOut):
-        with contextlib.suppress(OSError, TimedOut):
-            await ask("DELETE", f"/containers/{name}?force=1&v=1", None)
+        if made:  # and not by its name, which may be another one's
+            with contextlib.suppress(OSError, TimedOut):
+                await ask("DELETE", f"/containers/{made}?force=1&v=1", None)
         raise
     finally:
         door.close()

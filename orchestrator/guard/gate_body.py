@@ -37,7 +37,7 @@ def gate_name(session: Session) -> str:
 
 def gate_user(session: Session) -> tuple[int, int]:
     """The session's, so that it reaches its folder; never root."""
-    return (session.uid, session.gid) if session.uid and session.gid else (NOBODY, NOBODY)
+    return (session.uid, session.gid or NOBODY) if session.uid else (NOBODY, NOBODY)
 
 
 def gate_body(session: Session, image: str, toolbox: str, folder: str, network: str, inspected: Object) -> Object:

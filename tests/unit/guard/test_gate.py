@@ -363,10 +363,10 @@ def test_the_container() -> None:
     assert gate_name(SESSION) == "aienv-r1-gate"
 
 
-@pytest.mark.parametrize(("uid", "gid"), [(0, 0), (0, 5), (5, 0)])
-def test_never_root(uid: int, gid: int) -> None:
+@pytest.mark.parametrize(("uid", "gid", "user"), [(0, 0, "65534:65534"), (0, 5, "65534:65534"), (5, 0, "5:65534"), (5, 6, "5:6")])
+def test_never_root(uid: int, gid: int, user: str) -> None:
     session = Session("r1", PLAN, (), uid=uid, gid=gid)
-    assert gate_body(session, "i", "/t", "/f", "n", {})["User"] == "65534:65534"
+    assert gate_body(session, "i", "/t", "/f", "n", {})["User"] == user
 
 
 @pytest.mark.parametrize("volume", ["/", "/opt/aienv", "/opt/aienv/lib", "opt/aienv/lib/", "/x/../opt/aienv", "/run/aienv/gate"])
