@@ -132,6 +132,16 @@ class Engine:
                 return None
             raise
 
+    def image_id(self, reference: str) -> str | None:
+        """None when the image is not there, or the text is no name of one."""
+        try:
+            found = self.image(reference)
+        except EngineSilent:
+            raise
+        except EnvironmentFailed:
+            return None
+        return None if found is None else str(found["Id"])
+
     def images(self, label: str) -> list[dict[str, Any]]:
         with self._client("list images") as client:
             return [dict(each) for each in client.images(filters={"label": label})]

@@ -14,12 +14,16 @@ from orchestrator.audit.log import AuditLog
 from orchestrator.audit.record import EMPTY, Head
 from orchestrator.egress.config import EgressConfig, as_plain
 from orchestrator.errors import EnvironmentFailed
+from orchestrator.guard.config import GuardConfig
+from orchestrator.guard.config import as_plain as guard_plain
 from orchestrator.model.codec import from_plain
 from orchestrator.model.network import NetworkUse, Phase
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from orchestrator.broker.main import main; sys.exit(main(sys.argv[1:]))"
 _DEADLINE_S = 15.0  # the broker itself gives its parts ten
+_GUARD_S = 60.0  # the engine may be slow
+_SWEEP_S = 120.0  # removing many containers takes its time; the guard itself gives it sixty seconds, and what is under way thirty
 
 
 def self_command(*arguments: str) -> list[str]:
@@ -79,9 +83,10 @@ class Broker:
 
     # --- the network
 
-    def prepare_egress(self) -> None:
-        """Say early that ``egress`` will come: the broker loads what it needs meanwhile."""
-        self._send({"prepare": 1})
+    def prepare(self, *parts: str) -> None:
+        """Say early that ``egress`` or ``guard`` will come: the broker loads what it needs meanwhile."""
+        if parts:
+            self._send({"prepare": list(parts)})
 
     def egress(self, config: EgressConfig) -> None:
         """Make the way out ready; ``listen`` opens it.
@@ -129,20 +134,56 @@ class Broker:
         self._send({"network": 1})
         return from_plain(NetworkUse, self._expect("network", "tell what went out")["network"])
 
-    def _expect(self, member: str, deed: str) -> dict[str, object]:
-        answer = self._answer(member)
+    # --- Docker
+
+    def begin_guard(self, config: GuardConfig) -> None:
+        """Set up a guard before the Docker engine; until ``await_guard`` other things can be done."""
+        self._send({"guard": guard_plain(config)})
+
+    def await_guard(self) -> None:
+        """Raises EnvironmentFailed: there is none."""
+        self._expect("guard", "set up the Docker guard", _GUARD_S)
+
+    def listen_docker(self, phase: Phase, sockets: Mapping[str, int]) -> None:
+        """Serve clients of a command: ``docker``, the socket that listens inside, and ``porter`` where there is one.
+
+        Raises:
+            EnvironmentFailed: the broker did not take them.
+        """
+        self._send({"docker": phase, "listen": list(sockets)}, tuple(sockets.values()))
+        self._expect("docker", "take the sandbox's Docker socket", _GUARD_S)
+
+    def quiet_docker(self) -> None:
+        """Close what ``listen_docker`` opened. Raises EnvironmentFailed."""
+        self._send({"docker": None})
+        self._expect("docker", "close the sandbox's Docker socket", _GUARD_S)
+
+    def end_guard(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """End the guard and remove everything that was made through it: (removed, left).
+
+        Raises:
+            EnvironmentFailed: the broker does not say.
+        """
+        self._send({"end_guard": 1})
+        answer = self._expect("removed", "remove what was made with Docker", _SWEEP_S)
+        return from_plain(tuple[str, ...], answer["removed"]), from_plain(tuple[str, ...], answer["left"])
+
+    def _expect(self, member: str, deed: str, deadline_s: float = _DEADLINE_S) -> dict[str, object]:
+        answer = self._answer(member, deadline_s)
         if answer is None:
             raise EnvironmentFailed(f"the broker did not {deed}", remedy="run aienv doctor", code="broker")
         if "failed" in answer:
             remedy = answer.get("remedy")
-            raise EnvironmentFailed(str(answer["failed"]), remedy=None if remedy is None else str(remedy), code="egress")
+            raise EnvironmentFailed(
+                str(answer["failed"]), remedy=None if remedy is None else str(remedy), code=str(answer.get("code", "egress"))
+            )
         return answer
 
     def close(self) -> Head:
         """End the broker; the final head of the log."""
         self._closing = True
         self._send({"end": True})
-        answer = self._answer("events")
+        answer = self._answer("events", _DEADLINE_S)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_DEADLINE_S)
         if self._process.poll() is None:
@@ -176,9 +217,9 @@ class Broker:
             sent = socket.send_fds(self._sock, [line], descriptors) if descriptors else 0
             self._sock.sendall(line[sent:])
 
-    def _answer(self, member: str) -> dict[str, object] | None:
+    def _answer(self, member: str, deadline_s: float = _DEADLINE_S) -> dict[str, object] | None:
         """The next answer with ``member``, or that something failed. Others are late: whoever asked for them has given up."""
-        deadline = time.monotonic() + _DEADLINE_S
+        deadline = time.monotonic() + deadline_s
         with self._answered:
             while self._answered.wait_for(lambda: self._answers or self.lost, deadline - time.monotonic()) and self._answers:
                 answer = self._answers.pop(0)

@@ -1,4 +1,4 @@
-"""The broker process. Few imports: standard library, the event log, and egress where the run has a network.
+"""The broker process. Few imports: standard library, the event log; egress where the run has a network, the guard where it has Docker.
 
     python -I -S -c '...' FD RUN_ID RUN_FOLDER RECOVER-COMMAND-JSON
 
@@ -6,10 +6,14 @@ Lines of JSON come in over FD; those that say so are answered, in their order:
 
     {"event": KIND, "facts": {...}}            written to the log
     {"sync": N}                                {"events", "head"}: everything before is on disk
-    {"prepare": 1}                             egress will be asked for: load it while the main process does other things
+    {"prepare": [PART...]}                     egress, guard: will be asked for, so load them while the main process does other things
     {"egress": CONFIG}                         {"egress": "ready"}: see orchestrator/egress/config.py
     {"phase": NAME, "listen": [NAME...]}       {"phase": NAME}; as many listening sockets come with the line
     {"phase": null}                            {"phase": null}: listeners and connections are closed
+    {"guard": CONFIG}                          {"guard": "ready"}: see orchestrator/guard/config.py
+    {"docker": NAME, "listen": [NAME...]}      {"docker": NAME}; the socket that listens inside comes with the line, and the porter's
+    {"docker": null}                           {"docker": null}: clients are gone, their containers go on
+    {"end_guard": 1}                           {"removed", "left"}: nothing of Docker's is left, or what
     {"network": 1}                             {"network": {...}}: what went out so far
     {"end": true}                              {"events", "head"}; then it ends
 
@@ -17,6 +21,7 @@ What fails is answered {"failed": MESSAGE, "remedy": ...}. The end of the stream
 """
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -32,6 +37,7 @@ from orchestrator.model.codec import to_plain
 from orchestrator.model.network import NO_USE
 
 if TYPE_CHECKING:
+    from orchestrator.broker.docker import DockerSide
     from orchestrator.egress.server import Egress
 
 _PR_SET_DUMPABLE = 4
@@ -45,6 +51,7 @@ class Service:
         self._log = log
         self._lines = Lines(sock)
         self._egress: Egress | None = None
+        self._docker: DockerSide | None = None
 
     def run(self) -> bool:
         """Do what the lines say until the end; True when the main process said goodbye."""
@@ -54,7 +61,7 @@ class Service:
                 self._log.write(message["event"], message["facts"])
                 continue
             if "prepare" in message:
-                self._prepare()
+                self._prepare(message["prepare"])
                 continue
             if "end" in message:
                 self.quiet()
@@ -65,7 +72,10 @@ class Service:
         return False
 
     def quiet(self) -> None:
-        """End egress for good: what it has to tell is in the log afterwards."""
+        """End guard and egress for good: what they have to tell is in the log afterwards."""
+        if self._docker is not None:
+            self._docker.close()
+            self._docker = None
         if self._egress is not None:
             self._egress.close()
             self._egress = None
@@ -75,15 +85,58 @@ class Service:
             return self._begin(message["egress"])
         if "phase" in message:
             return self._set_phase(message["phase"], message.get("listen", []))
+        if "guard" in message:
+            return self._begin_guard(message["guard"])
+        if "docker" in message:
+            return self._listen_docker(message["docker"], message.get("listen", []))
+        if "end_guard" in message:
+            return self._end_guard()
         if "network" in message:
             return {"network": to_plain(NO_USE if self._egress is None else self._egress.use())}
         self._log.sync()
         return {"events": self._log.head.events, "head": self._log.head.hash}
 
-    def _prepare(self) -> None:
-        import orchestrator.egress.server
+    def _prepare(self, parts: list[str]) -> None:
+        """What cannot be loaded is told when it is asked for."""
+        with contextlib.suppress(ImportError):
+            if "egress" in parts:
+                importlib.import_module("orchestrator.egress.server")
+            if "guard" in parts:
+                importlib.import_module("orchestrator.broker.docker")
 
-        assert orchestrator.egress.server
+    def _begin_guard(self, config: object) -> dict[str, object]:
+        from orchestrator.broker.docker import DockerSide, GuardFailed
+
+        try:
+            self._docker = DockerSide(config, self._log.write)
+        except (GuardFailed, ValueError, OSError) as problem:
+            failed = f"the Docker guard could not be set up: {problem}"
+            return {"failed": failed, "remedy": "see whether the engine runs: docker info; or --docker none", "code": "guard"}
+        self._docker.attach(self._egress)
+        return {"guard": "ready"}
+
+    def _listen_docker(self, phase: Any, names: list[str]) -> dict[str, object]:
+        try:
+            sockets = dict(zip(names, self._lines.take_sockets(len(names)), strict=True))
+        except ValueError as problem:
+            return {"failed": f"the sandbox's Docker socket did not arrive: {problem}", "remedy": None, "code": "guard"}
+        if self._docker is None:
+            for sock in sockets.values():
+                sock.close()
+            return {"docker": None} if phase is None else {"failed": "this run has no Docker guard", "remedy": None, "code": "guard"}
+        if phase is None:
+            self._docker.quiet()
+            return {"docker": None}
+        try:
+            self._docker.listen(phase, sockets)
+        except (OSError, KeyError) as problem:
+            return {"failed": f"the sandbox's Docker socket is not served: {problem}", "remedy": None, "code": "guard"}
+        return {"docker": phase}
+
+    def _end_guard(self) -> dict[str, object]:
+        removed, left = self._docker.close() if self._docker is not None else ((), ())
+        self._docker = None
+        return {"removed": list(removed), "left": list(left)}
 
     def _begin(self, config: object) -> dict[str, object]:
         from orchestrator.egress.config import parse
@@ -111,6 +164,8 @@ class Service:
             elif self._egress is not None:
                 self._egress.listen(phase, sockets)
                 sockets = {}
+                if self._docker is not None:
+                    self._docker.attach(self._egress)
         except EgressFailed as problem:
             return {"failed": str(problem), "remedy": None}
         finally:

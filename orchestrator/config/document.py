@@ -141,7 +141,7 @@ def _elsewhere(name: str) -> str:
     last = name.rpartition(".")[2]
     found = [key for key in KEYS if key.rpartition(".")[2] == last] or [key for key in GROUPS if key == last]
     if not found:  # "memroy": near the last part of a key
-        by_last = {key.rpartition(".")[2]: key for key in reversed(KEYS)}
+        by_last = {key.rpartition(".")[2]: key for key in reversed(list(KEYS))}
         close = difflib.get_close_matches(last[:80].lower(), by_last, n=1, cutoff=0.7)
         found = [by_last[close[0]]] if close else []
     return f", perhaps {found[0]!r}?" if found else nearest(name, KEYS)

@@ -74,6 +74,7 @@ class Egress:
         self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
         self._authorities: Authorities | None = None
         self._listeners: list[_Listener] = []
+        self._services: Services | None = None  # of the present phase
         self._ssh_agent: SshAgent | None = None
         self._deadlines = deadlines
         self._faults = 0
@@ -97,6 +98,14 @@ class Egress:
             from orchestrator.egress.sshagent import SshAgent
 
             self._ssh_agent = SshAgent(listeners[ssh.listener], ssh.host, self._host_keys, ssh.agent_socket, self._write)
+
+    def add(self, listener: socket.socket) -> None:
+        """Serve one more proxy in the present phase: a listening socket, ours from now on; somebody else keeps a copy for the next.
+
+        Between phases, or when nothing answers, it is not served. Never raises.
+        """
+        with contextlib.suppress(EgressFailed):
+            self._ask(lambda: self._add(listener))
 
     def quiet(self) -> None:
         """Close all listeners and connections; their events are written."""
@@ -126,11 +135,19 @@ class Egress:
         services = Services(
             self._loop, self._judge, self._dialler, self._usage, self._vault, phase, self._make_authorities, self._failed, self._deadlines
         )
+        self._services = services
         self._usage.begin(phase)
         for name, sock in listeners.items():
             self._listeners.append(_Listener(services, sock, self._locators[name], tunnels=name == "proxy", limit=self._limit))
 
+    def _add(self, sock: socket.socket) -> None:
+        if self._services is None:
+            sock.close()
+            return
+        self._listeners.append(_Listener(self._services, sock, self._locators["proxy"], tunnels=True, limit=self._limit, shared=True))
+
     def _end(self) -> None:
+        self._services = None
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.close()
@@ -163,15 +180,18 @@ def _host_keys(config: EgressConfig) -> tuple[bytes, ...]:
 
 
 class _Listener:
-    """One listening socket and its connections."""
+    """One listening socket and its connections. ``shared``: it is to be served again."""
 
-    def __init__(self, services: Services, sock: socket.socket, locate: Locate, *, tunnels: bool, limit: int) -> None:
+    def __init__(
+        self, services: Services, sock: socket.socket, locate: Locate, *, tunnels: bool, limit: int, shared: bool = False
+    ) -> None:
         self._services = services
         self._loop = services.loop
         self._sock = sock
         self._locate = locate
         self._tunnels = tunnels
         self._limit = limit
+        self._shared = shared
         self._connections: set[Task] = set()
         sock.setblocking(False)
         with contextlib.suppress(OSError):
@@ -187,8 +207,9 @@ class _Listener:
         for task in list(self._connections):
             self._loop.end(task)
         self._loop.forget(self._sock.fileno())
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # whoever else holds this socket has no listener either
+        if not self._shared:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)  # whoever else holds this socket has no listener either
         self._sock.close()
 
     async def _accept(self) -> None:

@@ -92,6 +92,16 @@ def list_files(git_dir: Path, commit: str, prefix: str = "") -> tuple[str, ...]:
     return tuple(name.decode("utf-8", "surrogateescape") for name in sorted(names)[:LIST_MAX])
 
 
+def which(git_dir: Path, commit: str, paths: Sequence[str]) -> frozenset[str]:
+    """Those of ``paths`` that are regular files of ``commit``, with one git and no look at the rest of the tree."""
+    wanted = [path for path in paths if _canonical(path)]
+    if not wanted:
+        return frozenset()
+    listing = git(("ls-tree", "-z", "--full-tree", commit, "--", *wanted), git_dir=git_dir)
+    records = (record.partition(b"\t") for record in listing.stdout.split(b"\0") if record)
+    return frozenset(path.decode("utf-8", "surrogateescape") for facts, _, path in records if facts.startswith((b"100644", b"100755")))
+
+
 def read_blobs(git_dir: Path, oids: Sequence[str]) -> dict[str, bytes]:
     """The content of many blobs with one git."""
     wanted = sorted(set(oids))

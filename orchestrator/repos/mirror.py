@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -349,3 +349,9 @@ def list_files(mirror: Mirror, commit: str, prefix: str = "") -> tuple[str, ...]
     """Names of the regular files of ``commit`` below the folder ``prefix``, see ``contents.list_files``."""
     with reading(mirror):
         return contents.list_files(mirror.git_dir, commit, prefix)
+
+
+def which(mirror: Mirror, commit: str, paths: Sequence[str]) -> frozenset[str]:
+    """Those of ``paths`` that are regular files of ``commit``, see ``contents.which``."""
+    with reading(mirror):
+        return contents.which(mirror.git_dir, commit, paths)

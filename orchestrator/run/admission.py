@@ -9,14 +9,15 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from orchestrator.errors import EnvironmentFailed
-from orchestrator.launcher.client import Canary, Process, Ready
+from orchestrator.launcher.client import Canary, Place, Process, Ready
 from orchestrator.model.network import Phase
 from orchestrator.run.context import Context
+from orchestrator.run.network import listeners
 from orchestrator.sandbox.argv import Confinement, PlaceFacts, writable_mounts
 from orchestrator.sandbox.selftest import Expected, Missing, problem, summary
 
@@ -49,6 +50,11 @@ def _loopback_port(undo: ExitStack) -> int:
         return 0
     port: int = sock.getsockname()[1]
     return port
+
+
+def listening(context: Context) -> Mapping[str, Place]:
+    """What the prelude makes inside, in this order."""
+    return {**listeners(context.network.plan), **context.docker.places()}
 
 
 def expected_of(context: Context, confinement: Confinement, facts: PlaceFacts, canary: Canary, ready: Ready) -> Expected:
@@ -89,9 +95,13 @@ def admit(context: Context, phase: Phase, process: Process, confinement: Confine
                 remedy=missing.remedy,
                 code="self-test",
             )
-        if ready.sockets:
-            context.network.listen(phase, ready.sockets)
+        named = dict(zip(listening(context), ready.sockets, strict=True))
+        docker = [named.pop(name) for name in context.docker.places()]
+        if named:
+            context.network.listen(phase, tuple(named.values()))
         process.go()
+        for listener in docker:  # after it, for a porter needs a command that runs; until then clients wait in the backlog
+            context.docker.listen(phase, listener, process)
         admitted = True
     finally:
         for sock in ready.sockets:

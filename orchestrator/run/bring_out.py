@@ -54,7 +54,8 @@ def bring_out(context: Context, environment: Environment | None) -> tuple[Harves
         HarvestFailed: the work could not be brought out; it still lies in the workspace.
     """
     try:
-        _harvest(context, environment)
+        with context.docker.still():  # what containers write later is no result, as with checks
+            _harvest(context, environment)
         harvest = _receive(context)
         delivery = _deliver(context, harvest)
     except HarvestFailed:

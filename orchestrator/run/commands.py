@@ -15,12 +15,12 @@ from orchestrator.model.network import Phase
 from orchestrator.model.plan import Plan
 from orchestrator.model.record import CheckResult, Outcome
 from orchestrator.report.text import plural, size
-from orchestrator.run.admission import admit, canaries
+from orchestrator.run.admission import admit, canaries, listening
 from orchestrator.run.context import Context
-from orchestrator.run.environ import agent_environment, harvest_environment
+from orchestrator.run.environ import agent_environment, docker_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.masked import masked_now
-from orchestrator.run.network import inputs, listeners
+from orchestrator.run.network import inputs
 from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
@@ -47,7 +47,7 @@ def start(
     """
     assert context.workspace is not None
     plan, network, facts = context.plan, context.network, environment.launcher.facts
-    network.quiet()  # in a container the previous command's listeners would still have the ports
+    context.quiet()  # in a container the previous command's listeners would still have the ports
     masks = masked_now(context.folder.workspace(plan.repo.name), context.workspace.masked)  # a check comes after the agent
     confinement = Confinement(
         purpose="agent",
@@ -60,7 +60,8 @@ def start(
         inputs=inputs(network),
     )
     arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
-    env = agent_environment(plan, context.folder.id, network.plan, network.env(phase), facts.python)
+    extra = (*network.env(phase), *docker_environment(plan, context.folder.id))
+    env = agent_environment(plan, context.folder.id, network.plan, extra, facts.python)
     with canaries(context.folder.run) as canary:
         request = RunRequest(
             arguments.options,
@@ -70,7 +71,7 @@ def start(
             tty=tty,
             rlimits=resource_limits(plan, facts.container),
             processors=_processors(plan),
-            prelude=Prelude(env, tuple(listeners(network.plan).values()), canary),
+            prelude=Prelude(env, tuple(listening(context).values()), canary),
         )
         process = environment.launcher.run(request, sink)
         admit(context, phase, process, confinement, facts, canary)
@@ -126,7 +127,7 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
             with _watched(context, environment, interrupts) as watch:
                 reason: Reason = _supervise(context, process, interrupts, sink, watch)
         finally:
-            context.network.quiet()
+            context.quiet()
         context.notes.extend(_limit_notes(context, environment, watch))
         ended = process.wait(0)
         if ended is not None and ended.failure is not None:
@@ -210,7 +211,7 @@ def run_shell(
     broker_lost = False
     begin = time.monotonic()
     with ExitStack() as undo:
-        undo.callback(context.network.quiet)
+        undo.callback(context.quiet)
         undo.callback(sink.close)
         process = start(context, environment, phase, ("/bin/sh", "-c", command), sink, None)
         process.on_end(lambda: interrupts.inbox.put("ended"))

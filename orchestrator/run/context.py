@@ -10,6 +10,7 @@ from orchestrator.backends.protocol import Backend, Environment
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName, Plan
 from orchestrator.report.progress import Progress
+from orchestrator.run.docker import DockerSession, NoDocker
 from orchestrator.run.faults import Faults
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.journal import Journal
@@ -61,6 +62,12 @@ class Context:
     harvest_time: int | None = None  # kept across attempts, so that a second one makes the same commits
     notes: list[str] = field(default_factory=list)
     network: NetworkSession = field(default_factory=NoNetwork)
+    docker: DockerSession = field(default_factory=NoDocker)
+
+    def quiet(self) -> None:
+        """The last command has no way out and no socket any more. Never raises."""
+        self.network.quiet()
+        self.docker.quiet()
 
     @contextmanager
     def step(self, step: Step, doing: str, **facts: object) -> Iterator[dict[str, Any]]:

@@ -1,11 +1,14 @@
 """The environment variables of a command inside: a closed list, nothing of the host's unless named. Pure."""
 
+import re
+
+from orchestrator.model.guard import SOCKET_INSIDE, SOCKET_NAMES
 from orchestrator.model.network import CLOSED, PROXY_PORT, NetworkPlan
 from orchestrator.model.plan import Plan
 from orchestrator.sandbox.argv import BASE_PATH, HOME, OURS
 
 # An image may set variables that change how a program is loaded; our own programs run beside the agent's.
-_NEVER_FROM_IMAGE = ("LD_", "PYTHON", "GLIBC_", "GIT_", "MALLOC_", "DOCKER_", "AIENV")
+_NEVER_FROM_IMAGE = ("LD_", "PYTHON", "GLIBC_", "GIT_", "MALLOC_", "DOCKER_", "BUILDX_", "BUILDKIT_", "COMPOSE_", "AIENV")
 
 CA_PEM, CA_JKS = f"{OURS}/ca.pem", f"{OURS}/ca.jks"  # the user's own trusted authorities, and the run's
 CONNECT_PROGRAM = f"{OURS}/connect.py"
@@ -105,6 +108,22 @@ def agent_environment(
     java = [options[name] for options in (proxy, dict(plan.env)) if (name := "JAVA_TOOL_OPTIONS") in options]
     env |= {"JAVA_TOOL_OPTIONS": " ".join(java)} if java else {}
     return tuple(sorted(env.items()))
+
+
+def docker_environment(plan: Plan, run_id: str) -> tuple[tuple[str, str], ...]:
+    """What makes Docker's clients use the guard, and names that no other run has; nothing where there is no guard."""
+    if plan.guard is None:
+        return ()
+    name = re.sub(r"[^a-z0-9_-]+", "-", plan.repo.name.lower()).strip("-_") or "app"
+    return (
+        # Not /var/run: it leads to /run in nearly all images, in some it is a folder of its own, or missing.
+        ("DOCKER_HOST", f"unix://{SOCKET_INSIDE}"),
+        *((name, "0") for name in ("DOCKER_BUILDKIT", "COMPOSE_DOCKER_CLI_BUILD")),  # its own protocol is not judged, docs/docker.md
+        # The same compose file beside the user's own, and in ten runs at once.
+        ("COMPOSE_PROJECT_NAME", f"{name}-{run_id.lower()}"),
+        ("TESTCONTAINERS_HOST_OVERRIDE", "localhost"),  # published ports are here, and not at the bridge's gateway
+        ("TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE", SOCKET_NAMES[-1]),
+    )
 
 
 def harvest_environment() -> tuple[tuple[str, str], ...]:

@@ -19,6 +19,7 @@ from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed, In
 from orchestrator.model.codec import canonical_json
 from orchestrator.model.network import NetworkUse
 from orchestrator.model.paths import Paths
+from orchestrator.model.plan import Plan
 from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
 from orchestrator.model.report import AuditFacts, ErrorFacts, RunRecord
 from orchestrator.report.build import report_document, status_of
@@ -28,6 +29,7 @@ from orchestrator.run.bounded_log import join_parts
 from orchestrator.run.bring_out import bring_out, environment_request, push
 from orchestrator.run.commands import run_agent, run_shell
 from orchestrator.run.context import Context
+from orchestrator.run.docker import open_docker
 from orchestrator.run.egress import fetch_secrets, find_ssh, open_network
 from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
@@ -88,7 +90,7 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         progress.say(f"run {run_id}: {prepared.plan.task} on {prepared.plan.backend} ({prepared.plan.isolation})")
         journal.end(Step.FOLDER)
         faults.reach(Step.FOLDER, "end")
-        broker = _start_broker(journal, faults, folder, interrupts, online=prepared.plan.network.mode != "none")
+        broker = _start_broker(journal, faults, folder, interrupts, parts_of(prepared.plan))
         plan, backend, make = prepared.plan, prepared.backend, prepared.make_backend
         context = Context(paths, folder, plan, prepared.plan_digest, journal, broker, faults, progress, backend, make)
         result = Result()
@@ -151,12 +153,18 @@ def attempt(context: Context, result: Result, act: Callable[[], None]) -> None:
         result.failure = result.failure or AienvError(message, remedy=f"please report this, with {trace}", code="internal")
 
 
-def _start_broker(journal: Journal, faults: Faults, folder: folders.RunFolder, interrupts: Interrupts, online: bool) -> Broker:
+def parts_of(plan: Plan) -> tuple[str, ...]:
+    """What the broker will need for this run."""
+    return (*(("egress",) if plan.network.mode != "none" else ()), *(("guard",) if plan.guard is not None else ()))
+
+
+def _start_broker(
+    journal: Journal, faults: Faults, folder: folders.RunFolder, interrupts: Interrupts, parts: tuple[str, ...]
+) -> Broker:
     journal.begin(Step.BROKER)
     faults.reach(Step.BROKER, "begin")
     broker = Broker(folder.id, folder.run, on_lost=lambda: interrupts.inbox.put("broker-lost"))
-    if online:
-        broker.prepare_egress()
+    broker.prepare(*parts)
     faults.parts["AIENV_PID_BROKER"] = str(broker.pid)
     journal.end(Step.BROKER, pid=broker.pid)
     faults.reach(Step.BROKER, "end")
@@ -177,8 +185,16 @@ def _prepare(
         context.network = open_network(context.plan, context.folder.id, *credentials, broker, environ)
         prepare_workspace(context, prepared.mirror, prepared.changes)
         _open_environment(context)
+        context.docker = open_docker(context.plan, context.folder, context.paths.cache, _container(context), broker, context.progress)
         broker.ready()
         context.network.settle()
+        if context.plan.guard is not None:
+            broker.await_guard()
+
+
+def _container(context: Context) -> str | None:
+    """The agent's, where there is one."""
+    return context.environment.ref.native_id if context.environment is not None and context.plan.backend == "docker" else None
 
 
 def _make_folders(context: Context) -> None:

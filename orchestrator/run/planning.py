@@ -5,14 +5,16 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator import policy
 from orchestrator.agents.command import plan_agent
 from orchestrator.backends.protocol import Backend, BackendFacts
-from orchestrator.backends.select import choose, maker
+from orchestrator.backends.select import Chosen, choose, maker
 from orchestrator.config.load import Loaded, load_user_side, merge
 from orchestrator.errors import BackendUnavailable, NotFound
 from orchestrator.model.codec import digest
+from orchestrator.model.guard import GuardPlan
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName, Plan
 from orchestrator.model.task import EnvironmentChoice, TaskSpec
@@ -27,6 +29,9 @@ from orchestrator.repos.resolve import Resolved, resolve
 from orchestrator.repos.source import parse_source
 from orchestrator.run.netplan import choose_network
 from orchestrator.sandbox.seccomp import filter_digest
+
+if TYPE_CHECKING:
+    from orchestrator.guard.launch import EngineView
 
 _TASK_FOLDER = ".aienv/tasks"
 _NO_ONE = ("aienv agent", "agent@aienv.invalid")
@@ -79,6 +84,7 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
     chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd)
     changes = capture(source) if task.with_changes else None
     uid, gid = _user(chosen.facts.name)
+    guard = _guard(task, found, chosen, make, Path(environ.get("HOME") or "/nonexistent"))
     plan = Plan(
         schema="aienv.plan/1",
         task=task.name,
@@ -90,7 +96,7 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         uid=uid,
         gid=gid,
         workspace=f"/workspaces/{found.name}",
-        docker="none",
+        docker=guard.mode if guard is not None else "none",
         network=chosen_network.network,
         secrets=chosen_network.secrets,
         env=_environment(task, found, environ),
@@ -104,9 +110,10 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         output=task.output,
         keep=task.keep,
         require_isolation=task.require_isolation,
+        guard=guard,
     )
     policy.refuse(policy.violations(plan, loaded.settings))
-    noticed = (*loaded.warnings, *chosen_network.warnings)
+    noticed = (*loaded.warnings, *chosen_network.warnings, *(guard.warnings if guard is not None else ()))
     warnings = (*noticed, *found.warnings, *(changes.warnings if changes else ()), *_fallback(chosen.passed_over))
     return Prepared(plan, digest(plan), loaded, found.mirror, changes, chosen.backend, make, chosen.facts, warnings)
 
@@ -118,14 +125,13 @@ def refuse_what_is_not_there(task: TaskSpec) -> None:
         BackendUnavailable: names it, and the way out.
     """
     asks = {
-        f"docker mode {task.docker!r}": task.docker in ("readonly", "guarded", "full"),
         f"environment.{task.environment.kind}": task.environment.kind == "template"
         or (task.environment.kind == "devcontainer" and task.environment.value != "auto"),
     }
     for what, asked in asks.items():
         if asked:
             raise BackendUnavailable(
-                f"this version of aienv has no {what}: every run is without a Docker socket",
+                f"this version of aienv has no {what}",
                 remedy="leave it out; a prepared --image can hold what the task needs",
                 code="not-available",
             )
@@ -133,6 +139,42 @@ def refuse_what_is_not_there(task: TaskSpec) -> None:
 
 def _image(choice: EnvironmentChoice, backend: BackendName) -> str | None:
     return choice.value if choice.kind == "image" else None
+
+
+def _guard(
+    task: TaskSpec, found: Resolved, chosen: Chosen, make: Callable[[BackendName], Backend], home: Path
+) -> GuardPlan | None:
+    """What stands before the Docker engine inside.
+
+    Raises:
+        BackendUnavailable: Docker was asked for, and there is no engine for it.
+    """
+    local = chosen.facts.name == "local"
+    if task.docker == "none" or (local and task.docker == "auto"):
+        return None
+    from orchestrator.guard.launch import NO_TREE, Asked, Tree, plan_guard
+
+    project = found.location if found.kind == "path" else None
+    asked = Asked(task.docker, task.guard, chosen.facts.name, dict(task.env), project, home)
+    tree = NO_TREE
+    if (commit := found.commit) is not None:
+        mirror = found.mirror
+        tree = Tree(lambda paths: mirrors.which(mirror, commit, paths), lambda path: mirrors.read_file(mirror, commit, path))
+    return plan_guard(asked, tree, lambda: _engine_view(chosen, make))
+
+
+def _engine_view(chosen: Chosen, make: Callable[[BackendName], Backend]) -> "EngineView":
+    from orchestrator.backends.docker import DockerBackend
+    from orchestrator.guard.launch import EngineView
+
+    backend, facts = chosen.backend, chosen.facts
+    if facts.name == "local":
+        backend = make("docker")
+        facts = backend.check()
+    assert isinstance(backend, DockerBackend)
+    engine = backend.engine
+    major, _, minor = dict(facts.details)["api"].partition(".")
+    return EngineView(engine.endpoint.address, engine.endpoint.tls is not None, (int(major), int(minor)), engine.image_id)
 
 
 def _user(backend: BackendName) -> tuple[int, int]:

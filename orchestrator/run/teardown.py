@@ -10,6 +10,7 @@ from orchestrator.errors import AienvError
 from orchestrator.model.record import Teardown
 from orchestrator.repos import mirror as mirrors
 from orchestrator.run.context import Context
+from orchestrator.run.docker import GUARD_FOLDER, NoDocker, guard_folder
 from orchestrator.run.steps import Step
 
 ROLES: tuple[Role, ...] = ("task", "harvest")
@@ -35,6 +36,7 @@ def end_environment(context: Context, removed: list[str], left: list[str]) -> No
     if context.environment is not None:
         context.environment.launcher.close()
         context.environment = None
+    _end_docker(context, removed, left)  # what the agent made mounts the workspace, and may keep its container's network
     for role in ROLES:
         ref = EnvRef(context.folder.id, role, context.plan.backend, None)
         patience = SECOND_DESTROY_S if left else DESTROY_S
@@ -44,6 +46,23 @@ def end_environment(context: Context, removed: list[str], left: list[str]) -> No
         local = context.make_backend("local")
         for role in ROLES:
             _attempt("local environment", partial(local.destroy, EnvRef(context.folder.id, role, "local", None)), removed, left)
+
+
+def _end_docker(context: Context, removed: list[str], left: list[str]) -> None:
+    """By the guard itself; by its labels where nobody is left who was the guard, and where it could not remove all."""
+    guard = context.plan.guard
+    if guard is None:
+        return
+    from orchestrator.guard.sweep import sweep
+
+    session, context.docker = context.docker, NoDocker()
+    ended = session.close()
+    if ended is None or ended[1]:
+        patience = DESTROY_S if ended is None else SECOND_DESTROY_S
+        swept = sweep(guard.daemon, context.folder.id, guard_folder(context.folder), patience)
+        ended = ((*(ended[0] if ended else ()), *swept[0]), swept[1])
+    removed.extend(ended[0])
+    left.extend(ended[1])
 
 
 def _attempt(what: str, act: Callable[[], tuple[str, ...]], removed: list[str], left: list[str]) -> None:
@@ -56,5 +75,14 @@ def _attempt(what: str, act: Callable[[], tuple[str, ...]], removed: list[str], 
 def _remove_work(work: Path) -> tuple[str, ...]:
     if not work.exists():
         return ()
-    trees.remove(work)
+    remove_work(work)
     return ("work folder",)
+
+
+def remove_work(work: Path) -> None:
+    """A run's work folder. A guard that was killed leaves mounts of the workspace below its own: they are no copies."""
+    if (work / GUARD_FOLDER).exists():
+        from orchestrator.guard.pins import unmount_below
+
+        unmount_below(work)
+    trees.remove(work)

@@ -1,6 +1,8 @@
 """The workspace: the clone, the user's changes, and which of its files stay hidden."""
 
 import os
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.errors import EnvironmentFailed
@@ -36,6 +38,8 @@ def prepare_workspace(context: Context, mirror: Mirror, changes: ChangeSet | Non
             context.notes.extend(f"{os.fsdecode(name)!r} is masked, so what you staged of it was not brought along" for name in withheld)
         workspace = _survey(plan, path, checkout)
         _hide_from_git(path, workspace, plan)
+        if plan.docker in ("guarded", "full"):
+            empty_masked(path, workspace.masks)
         learned |= {"masked": len(workspace.masks), "_workspace": to_plain(workspace)}
     context.workspace = workspace
     return workspace
@@ -98,6 +102,23 @@ def _hide_from_git(path: Path, workspace: Workspace, plan: Plan) -> None:
         for name in ("index", "info/exclude"):
             if (path / ".git" / name).exists():
                 os.lchown(path / ".git" / name, plan.uid, plan.gid)
+
+
+def empty_masked(path: Path, masks: Sequence[str]) -> None:
+    """Containers that mount the workspace see it without our mounts: there masked files must hold nothing.
+
+    Only in this clone, which is thrown away. They stay the files that they are (inode, mode, owner), so they are found again and count as
+    unchanged. Nothing of the agent's has run: no path has become a link.
+    """
+    for name in masks:
+        file = path / name
+        mode = stat.S_IMODE(os.lstat(file).st_mode)
+        if os.geteuid() != 0 and not mode & stat.S_IWUSR:
+            os.chmod(file, mode | stat.S_IWUSR)
+        descriptor = os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.close(descriptor)
+        if stat.S_IMODE(os.lstat(file).st_mode) != mode:
+            os.chmod(file, mode)
 
 
 def _exclude_pattern(name: str) -> str:

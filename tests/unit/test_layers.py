@@ -65,13 +65,16 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "__main__": (f"{PACKAGE}.cli.main",),
     "backends.docker": ("docker", "requests", "urllib3"),  # a third of a second that a local run does not need
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
-    "broker.main": (f"{PACKAGE}.egress",),  # a run without a network needs none of it
+    "broker.main": (f"{PACKAGE}.egress", f"{PACKAGE}.broker.docker"),  # a run without a network, or without Docker, needs none of it
     "egress": (f"{PACKAGE}.egress.tls", f"{PACKAGE}.egress.sshagent"),  # ssl, and the arithmetic of keys: most runs need neither
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
     "policy": (f"{PACKAGE}.presets", f"{PACKAGE}.guard"),  # most runs name no preset, and have no image of their own
     "run.netplan": (f"{PACKAGE}.presets.resolve",),
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard"),  # only the backend that is used, and a guard where there is one
+    "run.teardown": (f"{PACKAGE}.guard",),
+    "run.docker": (f"{PACKAGE}.guard.sweep",),
+    "recovery": (f"{PACKAGE}.guard",),  # most runs are without Docker
     "secrets.authority": ("cryptography",),  # a twentieth of a second that only runs with inspected hosts need
 }
 

@@ -55,7 +55,7 @@ def sockets(broker: Broker) -> int:
 def test_from_beginning_to_end(broker: Broker, tmp_path: Path) -> None:
     """Two phases; requests; counts; events in the log, also of what was under way; a head that is the log's."""
     origin = Origin(answering())
-    broker.prepare_egress()
+    broker.prepare("egress")
     broker.egress(configured(origin.port))
     assert broker.network_use() == NO_USE
     phases: tuple[Phase, ...] = ("setup", "agent")

@@ -1,0 +1,96 @@
+"""The broker's Docker side: the guard, the socket for containers that want one themselves, and its containers' way out through egress."""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.guard.config import parse
+from orchestrator.guard.server import Guard, GuardFailed
+from orchestrator.guard.usage import DockerLog
+
+if TYPE_CHECKING:
+    from orchestrator.egress.server import Egress
+
+BACKLOG = 128
+
+Removed = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+class DockerSide:
+    """``write``: one event to the log."""
+
+    def __init__(self, config: object, write: Callable[[str, dict[str, object]], object]) -> None:
+        """Raises ValueError, OSError, GuardFailed."""
+        self._config = parse(config)
+        self._log = DockerLog(lambda kind, facts: write(kind, dict(facts)))
+        self._lock = threading.Lock()
+        self._proxy: socket.socket | None = None  # of the containers' network; egress gets copies
+        self._egress: Egress | None = None
+        self._guard = Guard(self._config, self._log.write, self._serve_proxy)
+
+    def attach(self, egress: "Egress | None") -> None:
+        """What serves the containers' way out, from now on and in the present phase; again in each phase."""
+        with self._lock:
+            self._egress = egress
+            self._hand_over()
+
+    def listen(self, phase: str, sockets: Mapping[str, socket.socket]) -> None:
+        """Raises OSError, KeyError: there is no listening socket."""
+        listener = sockets["docker"]
+        self._guard.listen(phase, listener, sockets.get("porter"))
+        stand_in = self._config.session.stand_in
+        if stand_in is not None:
+            self._guard.listen(phase, listening(Path(stand_in)))
+
+    def quiet(self) -> None:
+        self._guard.quiet()
+        self._tell()
+
+    def close(self) -> Removed:
+        found = self._guard.close()
+        self._tell()
+        with self._lock:
+            if self._proxy is not None:
+                self._proxy.close()
+                self._proxy = None
+        return found
+
+    def _tell(self) -> None:
+        with contextlib.suppress(OSError):  # a log that takes nothing has stopped the guard before
+            self._log.tell()
+
+    def _serve_proxy(self, listener: socket.socket) -> None:
+        """Called in the guard's thread, once its containers have a network."""
+        with self._lock:
+            self._proxy = listener
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._egress is not None and self._proxy is not None:
+            self._egress.add(self._proxy.dup())
+
+
+def listening(path: Path) -> socket.socket:
+    """A socket that everybody who has it mounted may use: containers run as any user. What lay there is replaced."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        short = f"/proc/self/fd/{folder}/{path.name}"  # the path of a socket may have 107 bytes at most, a state folder may have more
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(short)
+        sock.bind(short)
+        os.chmod(short, 0o666)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.close(folder)
+    return sock
+
+
+__all__ = ["DockerSide", "GuardFailed", "listening"]
