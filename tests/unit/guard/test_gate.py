@@ -268,6 +268,26 @@ def test_no_answer_in_time(place: Looped, monkeypatch: pytest.MonkeyPatch) -> No
     assert problem.value.errno == errno.ETIMEDOUT
 
 
+SAID = [b"{", b"}", b'"id":1', b",", b'"port":1', b'"error":null', b'"errno":"x"', b"\n", b"[]", b'{"id":1}\n', b"\xff"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(said=st.binary(max_size=40) | st.lists(st.sampled_from(SAID)).map(b"".join), sockets=st.integers(0, 2))
+def test_our_end_takes_any_bytes(said: bytes, sockets: int) -> None:
+    """Who waits gets a socket that was asked for, an OSError, or hears that the gate is lost; no descriptor stays."""
+    before = open_descriptors()
+    with looped() as place, opposite(place) as (client, theirs), listening() as sock:
+        result = place.begin(lambda: client.listen("127.0.0.1", 0))
+        theirs.recv(4096)
+        with contextlib.suppress(OSError):
+            if said:
+                socket.send_fds(theirs, [said], [sock.fileno()] * sockets)
+            theirs.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, GateLost), result() as found:
+            assert found.getsockname() == sock.getsockname()
+    assert open_descriptors() <= before
+
+
 # --- the program, and an owner that lies -------------------------------------------------------------------------------------------
 
 
