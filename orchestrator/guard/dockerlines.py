@@ -17,10 +17,11 @@ INSTRUCTIONS: Mapping[str, frozenset[str]] = {
     "COPY": frozenset(["from", "chown", "chmod", "link"]),
     "ADD": frozenset(["chown", "chmod", "link"]),
     "HEALTHCHECK": frozenset(["interval", "timeout", "start-period", "start-interval", "retries"]),
-    **dict.fromkeys(
-        "ARG CMD ENTRYPOINT ENV EXPOSE LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split(), frozenset[str]()
-    ),
-}
+    **dict.fromkeys([
+        "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME",
+        "WORKDIR",
+    ], frozenset[str]()),
+}  # fmt: skip
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 _OFFICIAL_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)

@@ -60,18 +60,14 @@ def canonical(text: str) -> str:
         Denied: it is no name.
     """
     name = parse_name(text)
-    if name is None or (name.digest and not _DIGEST.fullmatch(name.digest)) or _FULL_ID.fullmatch(name.path):
-        raise deny(
-            "image.name",
-            f"{text[:80]!r} is no name of an image",
-            allowed="a name such as debian:12 or registry.example.org/team/app:1",
-            status=400,
-        )
-    host, path = name.host, name.path
-    if host in (None, "index.docker.io"):
-        host = DEFAULT_HOST
+    host, path = (name.host or DEFAULT_HOST, name.path) if name else ("", "")
+    host = DEFAULT_HOST if host == "index.docker.io" else host
     if host == DEFAULT_HOST and "/" not in path:
         path = OFFICIAL + path
+    known = name is not None and (name.digest is None or _DIGEST.fullmatch(name.digest)) and not _FULL_ID.fullmatch(name.path)
+    if name is None or not known or len(f"{host}/{path}") > MAX_REPOSITORY:
+        allowed = "a name such as debian:12 or registry.example.org/team/app:1"
+        raise deny("image.name", f"{text[:80]!r} is no name of an image", allowed=allowed, status=400)
     return f"{host}/{path}@{name.digest}" if name.digest else f"{host}/{path}:{name.tag or DEFAULT_TAG}"
 
 
