@@ -52,8 +52,10 @@ _REFUSED: Mapping[str, tuple[str, str, str | None]] = {
 _REPEATED = frozenset(["t", "extrahosts", "securityopt"])
 
 
-def judge_build(query: Pairs, session: Session, own: OwnImages, platform: str = "") -> tuple[Pairs, Build]:
-    """The query to send, and what the context is judged by.
+def judge_build(query: Pairs, session: Session, own: OwnImages, platform: str = "", network: str = "") -> tuple[Pairs, Build]:
+    """The query to send, and what the context is judged by. ``platform``: the engine's; ``network``: what builds join in place of the
+    session's network: ``container:`` and the full id of one that stands in it. A build cannot be given name servers, so older engines carry
+    its questions outside (CVE-2024-29018); in the place of a container that has them it asks those.
 
     Raises:
         Denied: a parameter or a value that no build here may have.
@@ -74,7 +76,7 @@ def judge_build(query: Pairs, session: Session, own: OwnImages, platform: str = 
     arguments = _arguments(value("buildargs"), session)
     pairs: list[tuple[str, str]] = [("dockerfile", dockerfile), *(("t", name) for name in names)]
     pairs += [(name, boolean(value(name), name)) for name in _FLAGS if name in asked]
-    pairs += [("rm", "1"), ("forcerm", "1"), ("pull", "0"), ("networkmode", _network(value("networkmode"), session))]
+    pairs += [("rm", "1"), ("forcerm", "1"), ("pull", "0"), ("networkmode", _network(value("networkmode"), session, network))]
     pairs += [("buildargs", _json(arguments)), ("labels", _json(_labels(value("labels"), session)))]
     pairs += [(name, text) for name, text in (("target", target), ("platform", _same_platform(value("platform"), platform))) if text]
     pairs += _limits(value, session)
@@ -118,8 +120,8 @@ def _dockerfile(text: str) -> str:
     return "/".join(parts) or "Dockerfile"
 
 
-def _network(text: str, session: Session) -> str:
-    ours = session.network or session.network_name or "none"
+def _network(text: str, session: Session, network: str) -> str:
+    ours = network or session.network or session.network_name or "none"
     if text in ("", "default", "bridge", session.network, session.network_name):
         return ours
     if text == "none":

@@ -130,6 +130,8 @@ def test_other_places() -> None:
     """A control group of the session's; a network without an id yet; the engine's platform; room for images."""
     assert dict(judge_build((), session(cgroup="/aienv/s1"), OWN)[0])["cgroupparent"] == "/aienv/s1"
     assert dict(judge_build((), session(network=None), OWN)[0])["networkmode"] == "aienv-s1"
+    assert dict(judge_build((("networkmode", ""),), SESSION, OWN, network="container:1")[0])["networkmode"] == "container:1"
+    assert dict(judge_build((("networkmode", "none"),), SESSION, OWN, network="container:1")[0])["networkmode"] == "none"
     assert dict(judge_build((("platform", "linux/arm64"),), SESSION, OWN, "linux/arm64")[0])["platform"] == "linux/arm64"
     with pytest.raises(Denied) as caught:
         judge_build((("platform", "linux/arm64"),), SESSION, OWN, "linux/amd64")
