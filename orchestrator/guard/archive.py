@@ -13,13 +13,13 @@ from typing import IO
 from orchestrator.guard.calls import Json, Object, deny
 from orchestrator.guard.imagenames import canonical
 from orchestrator.guard.strictjson import parse
-from orchestrator.guard.tarstream import END, STEP, Member, TarReader, Unpacker, clean, header, padding, refuse
+from orchestrator.guard.tarstream import END, STEP, Member, Symlinks, TarReader, Unpacker, clean, header, padding, refuse
 
 MAX_ARCHIVE_BYTES = 16 << 30
 MAX_TABLE_BYTES = 1 << 20
 MAX_CONFIG_BYTES = 4 << 20
 MAX_IMAGES = 64
-MAX_DIGESTS = 100_000
+MAX_DIGESTS = 20_000
 
 MANIFEST, INDEX, REPOSITORIES = b"manifest.json", b"index.json", b"repositories"
 _TABLES = (MANIFEST, INDEX, REPOSITORIES)
@@ -48,7 +48,7 @@ class ArchiveReader:
         self._table: bytearray | None = None
         self._hash = hashlib.sha256()
         self._hashed = False
-        self._symlinks: set[bytes] = set()
+        self._symlinks = Symlinks()
         self._digests: dict[bytes, str] = {}
         self._tables: dict[bytes, Json] = {}
 
@@ -139,19 +139,13 @@ class ArchiveReader:
         self._size += len(data)
 
     def _judge_place(self, member: Member) -> None:
-        name = member.name
-        end = name.rfind(b"/")
-        while self._symlinks and end > 0:
-            if name[:end] in self._symlinks:
-                refuse(f"has {name[:80]!r} below a symlink")
-            end = name.rfind(b"/", 0, end)
+        self._symlinks.judge(member)
         if member.kind == "fifo":
             refuse("holds a pipe")
         if member.kind == "symlink":  # older engines write layers that are the same as links
-            clean(name.rpartition(b"/")[0] + b"/" + member.target)
+            clean(member.name.rpartition(b"/")[0] + b"/" + member.target)
             if member.target.startswith(b"/"):
-                refuse(f"has a symlink out of it: {name[:80]!r}")
-            self._symlinks.add(name)
+                refuse(f"has a symlink out of it: {member.name[:80]!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import IO
 
 from orchestrator.guard.calls import deny
 from orchestrator.guard.dockerfile import MAX_BYTES
-from orchestrator.guard.tarstream import END, STEP, Member, TarReader, Unpacker, clean, header, padding, refuse
+from orchestrator.guard.tarstream import END, STEP, Member, Symlinks, TarReader, Unpacker, clean, header, padding, refuse
 
 MAX_CONTEXT_BYTES = 8 << 30
 DEFAULT = b"Dockerfile"
@@ -25,7 +25,7 @@ class ContextReader:
         self._spool = spool
         self._unpacker = Unpacker()
         self._reader = TarReader(self, most_bytes)
-        self._symlinks: set[bytes] = set()
+        self._symlinks = Symlinks()
         self._size = 0  # of the spool
         self._at: int | None = None  # where the Dockerfile goes
         self._dockerfile: Member | None = None
@@ -116,16 +116,6 @@ class ContextReader:
         self._size += len(data)
 
     def _judge_place(self, member: Member) -> None:
-        """Below a symlink, members would land elsewhere: on the Dockerfile, say."""
-        name = member.name
-        if self._symlinks:
-            end = name.rfind(b"/")
-            while end > 0:
-                if name[:end] in self._symlinks:
-                    refuse(f"has {name[:80]!r} below a symlink")
-                end = name.rfind(b"/", 0, end)
-            self._symlinks.discard(name)
-        if member.kind == "symlink":
-            self._symlinks.add(name)
-        if name in self._above and member.kind != "dir":
-            refuse(f"reaches the Dockerfile through {name[:80]!r}, which is no folder")
+        self._symlinks.judge(member)
+        if member.name in self._above and member.kind != "dir":
+            refuse(f"reaches the Dockerfile through {member.name[:80]!r}, which is no folder")

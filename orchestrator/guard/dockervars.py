@@ -17,6 +17,8 @@ def expand(text: str, variables: Mapping[str, str], escape: str) -> str:
     Raises:
         Denied: a form that engines read differently, or do not read.
     """
+    if len(text) > MAX_LENGTH:  # else a few variables of that length make gigabytes of it
+        raise _bad(text, "is too long")
     result, end = _until(text, 0, "", variables, escape, 0)
     assert end == len(text)
     if len(result) > MAX_LENGTH:

@@ -20,6 +20,7 @@ END = bytes(2 * BLOCK)
 MAX_MEMBERS = 1_000_000
 MAX_EXTENDED = 1 << 20
 MAX_PATH = 4096
+MAX_SYMLINK_BYTES = 32 << 20  # of their names, which are kept
 STEP = 1 << 20
 XZ_MEMORY = 256 << 20
 
@@ -70,6 +71,30 @@ def clean(name: bytes) -> bytes:
         elif part not in (b"", b"."):
             parts.append(part)
     return b"/".join(parts)
+
+
+class Symlinks:
+    """Below a symlink, members would land elsewhere: on the Dockerfile, say."""
+
+    def __init__(self) -> None:
+        self._names: set[bytes] = set()
+        self._room = MAX_SYMLINK_BYTES
+
+    def judge(self, member: Member) -> None:
+        """Raises Denied: the member stands below a symlink that came before it."""
+        name = member.name
+        if self._names:
+            end = name.rfind(b"/")
+            while end > 0:
+                if name[:end] in self._names:
+                    refuse(f"has {name[:80]!r} below a symlink")
+                end = name.rfind(b"/", 0, end)
+            self._names.discard(name)
+        if member.kind == "symlink":
+            self._room -= len(name)
+            if self._room < 0:
+                refuse("has too many symlinks", 413)
+            self._names.add(name)
 
 
 class TarReader:
@@ -250,14 +275,15 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 def _pax(data: bytes) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    while data:
-        length, blank, _ = data[:12].partition(b" ")
-        size = _decimal(length)
-        key, equals, value = data[len(length) + 1 : size - 1].partition(b"=")
-        if not blank or size > len(data) or data[size - 1 : size] != b"\n" or not equals or not key or b"\0" in key:
+    start = 0
+    while start < len(data):
+        length, blank, _ = data[start : start + 12].partition(b" ")
+        end = start + _decimal(length)
+        key, equals, value = data[start + len(length) + 1 : end - 1].partition(b"=")
+        if not blank or end > len(data) or data[end - 1 : end] != b"\n" or not equals or not key or b"\0" in key:
             refuse("has an extended header that cannot be read")
         found[key] = value
-        data = data[size:]
+        start = end
     return found
 
 

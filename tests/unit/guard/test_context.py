@@ -216,6 +216,17 @@ def test_checksum() -> None:
     assert refusal(bytes(data)) == "archive"
 
 
+def test_records() -> None:
+    """A header of the largest size, in the smallest records, is read as fast as any; one too many, or a length that lies, is refused."""
+    many = b"6 a=b\n" * ((1 << 20) // 6)
+    extended = header(Member(b"x", "file", size=len(many)))
+    whole = changed(extended, 156, b"x") + many + bytes(-len(many) % 512) + tar([file("Dockerfile", GOOD)])
+    assert passed(whole)[0] == GOOD
+    for record in (b"0 a=b\n", b"7 a=b\n", b"99 a=b\n", b"5 a=b\n", b"6 =bc\n", b"6 abc\n", b"x a=b\n"):
+        lying = changed(header(Member(b"x", "file", size=len(record))), 156, b"x") + record + bytes(512 - len(record))
+        assert refusal(lying + GOODTAR) == "archive"
+
+
 def test_global_headers() -> None:
     """git archive writes a comment; anything else would change what follows."""
     out = io.BytesIO()

@@ -159,6 +159,7 @@ def test_sent(text: str, expected: str) -> None:
         pytest.param("FROM ${X", "build.substitution", id="open-brace"),
         pytest.param("FROM ${X%y}", "build.substitution", id="newer-substitution"),
         pytest.param("FROM ${X:?no}", "build.substitution", id="needs"),
+        pytest.param("FROM " + "$A" * 5000, "build.substitution", id="long"),
         pytest.param("FROM " + "${A:-" * 20 + "}" * 20, "build.substitution", id="deep"),
         pytest.param(BASE + "RUN " + "x" * MAX_LINE, "build.dockerfile-large", id="long-line"),
         pytest.param(BASE + "COPY " + "é " * (MAX_LINE // 4) + "/", "build.dockerfile-large", id="long-as-json"),
