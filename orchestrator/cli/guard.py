@@ -16,6 +16,7 @@ from orchestrator.errors import UsageError
 if TYPE_CHECKING:
     from orchestrator.guard.alone import Alone
     from orchestrator.guard.launch import EngineView
+    from orchestrator.model.guard import AllowedImage
 
 EXAMPLES = """
 \b
@@ -77,6 +78,62 @@ def guard_command(
     for name in left:
         _say(f"could not be removed: {name}")
     ctx.exit(3 if left else 0)
+
+
+@guard_command.command("explain", epilog="\b\nExamples:\n  aienv guard explain\n  aienv guard explain last --policy")
+@click.argument("run", default="last")
+@click.option("--policy", is_flag=True, help="Print the lines of your config.yaml that RUN would have needed, instead.")
+@json_option
+def explain_command(run: str, policy: bool, as_json: bool) -> None:
+    """Say what the guard of RUN refused, why, and what would allow it.
+
+    RUN is an id, the beginning of one, or "last"; an id of ``aienv guard`` by itself will do, too.
+    """
+    from orchestrator.guard.explain import denial_lines, policy_lines, wanted
+    from orchestrator.guard.usage import counted
+    from orchestrator.model.codec import to_plain
+    from orchestrator.report.text import printable
+
+    name, log, images = _log_of(run)
+    with log.open("rb") as lines:
+        counts = counted(lines)
+    found = wanted(counts)
+    if as_json:
+        denied = [to_plain(denial) for denial in counts.total().denied]
+        suggested = {"images": list(found.images), "limits": dict(found.limits)}
+        print_json({"schema": "aienv.guard/1", "run": name, "denied": denied, "suggested": suggested})
+        return
+    lines_of_text = policy_lines(found, images) if policy else denial_lines(counts.denied.values())
+    if not lines_of_text:
+        _say(f"the guard of {name} refused nothing")
+    for line in lines_of_text:
+        click.echo(printable(line))
+
+
+def _log_of(wanted: str) -> tuple[str, Path, tuple[AllowedImage, ...]]:
+    """Id, event log, and images of a run, or of a guard that stood alone.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    from orchestrator.errors import NotFound
+    from orchestrator.guard.alone import log_of
+    from orchestrator.model.codec import from_plain
+    from orchestrator.model.guard import GuardPlan
+    from orchestrator.run import folder as folders
+
+    where = paths()
+    alone = log_of(where, wanted) if wanted.startswith("g2") or (wanted == "last" and not folders.all_ids(where)) else None
+    if alone is not None:
+        return alone.parent.name, alone, ()
+    folder = folders.find(where, wanted)
+    if not folder.audit.exists():
+        raise NotFound(f"run {folder.id} has no event log", remedy="aienv show says how far it came")
+    try:
+        plan = from_plain(GuardPlan, json.loads(folder.plan.read_bytes())["guard"])
+    except (OSError, ValueError, KeyError):
+        return folder.id, folder.audit, ()  # a run without a guard, or of another version: its log may say something all the same
+    return folder.id, folder.audit, plan.images
 
 
 def _prepared(
@@ -155,6 +212,3 @@ def _say(text: str) -> None:
 
     sys.stderr.write(f"aienv: {printable(text)}\n")
     sys.stderr.flush()
-
-
-__all__ = ["guard_command", "json_option", "print_json"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.guard import DockerUse
 from orchestrator.model.network import NetworkUse
 from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
 
@@ -40,6 +41,7 @@ class RunRecord:
     docker_mode: str
     network_mode: str
     network: NetworkUse
+    docker: DockerUse
     outcome: Outcome | None
     harvest: Harvest | None
     delivery: Delivery | None

@@ -19,9 +19,11 @@ from orchestrator.report.progress import Progress
 from orchestrator.repos import cache
 from orchestrator.repos.scratch import sweep_temporary
 from orchestrator.run import folder as folders
+from orchestrator.run.docker import GUARD_FOLDER
 from orchestrator.run.listing import RunRow, rows
-from orchestrator.trees import remove
+from orchestrator.run.teardown import remove_work
 
+DOCKER_S = 30.0
 BACKENDS: tuple[BackendName, ...] = ("local", "docker")
 
 
@@ -124,11 +126,33 @@ def _remove_strays(paths: Paths, environ: Mapping[str, str], dry_run: bool, done
         if place.name not in active:
             done.environments.append(f"work folder {place.name}")
             if not dry_run:
-                _try(done, partial(remove, place))
+                _try(done, partial(remove_work, place))
+    _remove_docker_strays(paths, environ, dry_run, done, ours - active)
     done.environments += [f"temporary folder {name}" for name in sweep_temporary(paths, dry_run=dry_run)]
     for unborn in paths.active.glob(".*") if paths.active.is_dir() else ():
         if time.time() - unborn.stat().st_mtime > 60 and not dry_run:
             unborn.unlink(missing_ok=True)
+
+
+def _remove_docker_strays(paths: Paths, environ: Mapping[str, str], dry_run: bool, done: Collected, over: set[str]) -> None:
+    """What guards left in the engine that is in use now: those of runs that are over, and those that stood alone and were killed."""
+    from orchestrator.backends.docker_endpoint import find_endpoint
+    from orchestrator.guard import alone
+    from orchestrator.guard.daemon import parse_address
+    from orchestrator.guard.sweep import sessions, sweep
+
+    if not dry_run:
+        done.problems += alone.finish_abandoned(paths, lambda text: done.environments.append(text.removeprefix("removing ")))
+    try:
+        address = find_endpoint(None, environ).address
+        parse_address(address)
+    except (AienvError, ValueError):
+        return  # an engine that no guard stands before
+    for session in sessions(address, DOCKER_S):
+        if session in over:
+            done.environments.append(f"docker guard {session}")
+            if not dry_run:
+                done.problems += sweep(address, session, paths.work / session / GUARD_FOLDER, DOCKER_S)[1]
 
 
 def _survey(backend: Backend) -> list[EnvRef]:

@@ -31,7 +31,7 @@ from orchestrator.run.files import write_atomically
 from orchestrator.run.folder import RunFolder, RunLock
 from orchestrator.run.journal import Journal, JournalState, read_journal
 from orchestrator.run.steps import MAY_HAVE_WRITTEN, Step
-from orchestrator.run.teardown import tear_down
+from orchestrator.run.teardown import remove_work, tear_down
 
 LOCK_WAIT_S = 10.0
 RECOVERY_WAIT_S = 300.0
@@ -104,9 +104,10 @@ def _recover(
     state = read_journal(folder.journal)
     plan = _plan(folder, state)
     if plan is None:
-        for place in (folder.run, folder.work):
-            with contextlib.suppress(OSError):
-                trees.remove(place)
+        with contextlib.suppress(OSError):
+            trees.remove(folder.run)
+        with contextlib.suppress(OSError):
+            remove_work(folder.work)
         lock.finish(folder)
         return None
     report = _report(folder) if Step.REPORT in state.ended else None
@@ -227,7 +228,8 @@ def _verdict(plan: Plan, state: JournalState, result: Result) -> AienvError | No
 
 def forget(paths: Paths, folder: RunFolder) -> None:
     """Remove a finished run's folder and whatever else bears its id."""
-    for place in (folder.work, folder.run):
-        if place.exists():
-            trees.remove(place)
+    if folder.work.exists():
+        remove_work(folder.work)
+    if folder.run.exists():
+        trees.remove(folder.run)
     folder.mark.unlink(missing_ok=True)

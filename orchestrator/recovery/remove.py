@@ -13,11 +13,14 @@ from orchestrator.model.plan import BackendName
 from orchestrator.recovery.recover import forget
 from orchestrator.repos import mirror as mirrors
 from orchestrator.run import folder as folders
+from orchestrator.run.docker import guard_folder
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.journal import read_journal
 from orchestrator.run.listing import read_json
 from orchestrator.run.steps import MAY_HAVE_WRITTEN
 from orchestrator.run.teardown import ROLES
+
+SWEEP_S = 30.0
 
 
 def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], discard: bool) -> None:
@@ -40,6 +43,7 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
         )
     try:
         _destroy_environments(paths, folder.id, plan.get("backend"), environ)
+        _sweep_docker(folder, plan, environ)
         if plan and plan["repo"]["kind"] == "path" and Path(plan["repo"]["location"]).is_dir():
             undeliver(Path(plan["repo"]["location"]), folder.id)
         mirrors.release(paths.mirrors, folder.id)
@@ -70,6 +74,26 @@ def _destroy_environments(paths: Paths, run_id: str, backend: BackendName | None
             except AienvError as problem:
                 message = f"an environment of run {run_id} could not be removed: {problem}"
                 raise AienvError(message, remedy=problem.remedy, code=problem.code) from problem
+
+
+def _sweep_docker(folder: RunFolder, plan: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """What was made through the run's guard. A lost plan names no engine: then it is looked for in the one that is in use."""
+    guard = plan.get("guard")
+    if plan and not guard:
+        return
+    from orchestrator.backends.docker_endpoint import find_endpoint
+    from orchestrator.guard.sweep import sessions, sweep
+
+    try:
+        address = str(guard["daemon"]) if guard else find_endpoint(None, environ).address
+    except AienvError:
+        return
+    if not guard and folder.id not in sessions(address, SWEEP_S):
+        return
+    _, left = sweep(address, folder.id, guard_folder(folder), SWEEP_S)
+    if left:
+        message = f"what run {folder.id} made with Docker could not be removed: {', '.join(left)}"
+        raise AienvError(message, remedy="when the engine answers again: aienv gc", code="left-behind")
 
 
 def _answers(backend: Backend) -> bool:

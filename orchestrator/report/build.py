@@ -28,7 +28,7 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "setup": [to_plain(command) for command in record.setup],
         "checks": [to_plain(check) for check in record.checks],
         "network": {"mode": record.network_mode, **to_plain(record.network)},
-        "docker": {"mode": record.docker_mode, "allowed": [], "denied": []},
+        "docker": _docker(record),
         "audit": to_plain(record.audit),
         "timings": {phase: round(seconds, 4) for phase, seconds in record.timings.items()},
         "teardown": to_plain(record.teardown),
@@ -39,6 +39,11 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "recovered": record.recovered,
         "folder": record.folder,
     }
+
+
+def _docker(record: RunRecord) -> dict[str, Any]:
+    allowed = [{"request": request, "count": count} for request, count in record.docker.allowed]
+    return {"mode": record.docker_mode, "allowed": allowed, "denied": [to_plain(denial) for denial in record.docker.denied]}
 
 
 def _result(harvest: Harvest | None, record: RunRecord) -> dict[str, Any]:

@@ -6,6 +6,18 @@ from orchestrator.egress.rules import rule_text
 from orchestrator.model.plan import Plan
 from orchestrator.report.text import duration, plural, printable, size
 
+MODES = {
+    "readonly": "the agent sees that there is an engine, and nothing of others; every change is refused",
+    "guarded": "containers of the run's own, with images named below",
+    "full": "the engine's own socket: root on this machine",
+}
+PINNINGS = {
+    "subpath": "parts of the workspace, as a volume of the engine's",
+    "descriptor": "parts of the workspace, each held by a mount of ours",
+    "freeze": "parts of the workspace, looked at while everything that writes there is paused",
+    "whole": "the workspace as a whole only: nothing here could hold a part of it fast",
+}
+
 
 def plan_lines(plan: Plan, digest: str) -> list[str]:
     return [printable(f"{name + ':':<12} {text}") for name, text in _rows(plan, digest)]
@@ -23,7 +35,7 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
         yield "image", f"{plan.image.reference} = {plan.image.id}"
     yield "workspace", plan.workspace
     yield from _network(plan)
-    yield "docker", plan.docker
+    yield from _docker(plan)
     limits = plan.limits
     amounts = (f"{limits.cpus:g} cpus", size(limits.memory_bytes), f"{limits.pids} pids", f"{size(limits.disk_bytes)} disk")
     yield "limits", ", ".join((*amounts, duration(limits.timeout_s)))
@@ -35,6 +47,22 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
         yield "check", check
     yield "result", plan.output.branch or f"branch aienv/{plan.task}-<run id>"
     yield "digest", digest
+
+
+def _docker(plan: Plan) -> Iterable[tuple[str, str]]:
+    guard = plan.guard
+    yield "docker", plan.docker + (f": {MODES[guard.mode]}" if guard is not None else "")
+    if guard is None or guard.mode != "guarded":
+        return
+    for image in guard.images:
+        what = "to be pulled" if image.id is None else image.id.removeprefix("sha256:")[:12]
+        yield "  image", f"{image.reference} = {what}  ({image.origin})"
+    limits = guard.limits
+    amounts = (plural(limits.containers, "container"), f"{limits.cpus:g} cpus", size(limits.memory_bytes), f"{limits.pids} pids")
+    yield "  limits", ", ".join((*amounts, f"{limits.volumes} volumes", f"{limits.networks} networks", f"{limits.ports} ports"))
+    yield "  mounts", PINNINGS[guard.pinning]
+    if guard.learn:
+        yield "  learn", "images that you could allow are let through, and noted"
 
 
 def _network(plan: Plan) -> Iterable[tuple[str, str]]:

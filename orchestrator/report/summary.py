@@ -6,7 +6,7 @@ from orchestrator.model.network import NetworkUse
 from orchestrator.model.report import RunRecord
 from orchestrator.report.text import duration, plural, printable
 
-DENIALS_SHOWN = 8
+DENIALS_SHOWN, DOCKER_DENIALS_SHOWN = 8, 3
 
 _WORDS = {
     "succeeded": "succeeded",
@@ -35,6 +35,7 @@ def _lines(record: RunRecord) -> Iterable[str]:
     for check in record.checks:
         yield f"check   {'passed' if check.exit_code == 0 else f'failed ({check.exit_code})'}: {check.command}"
     yield from _network_lines(record.network)
+    yield from _docker_lines(record)
     if record.network_mode == "learn" and record.network.allowed:
         yield f"learnt  {plural(len(record.network.allowed), 'place')}: aienv policy suggest {record.id}"
     if record.teardown.left:
@@ -55,6 +56,20 @@ def _network_lines(network: NetworkUse) -> Iterable[str]:
         yield f"blocked {denial.host}:{denial.port}{times}: {denial.reason}{way}"
     if len(denied) > DENIALS_SHOWN:
         yield f"blocked {plural(len(denied) - DENIALS_SHOWN, 'more place')}, see the report"
+
+
+def _docker_lines(record: RunRecord) -> Iterable[str]:
+    """How many calls were refused, and the reasons of the most frequent ones."""
+    if record.docker_mode == "full":
+        yield "docker  full access: what the agent did to this machine by it is not known"
+    denied = sorted(record.docker.denied, key=lambda denial: -denial.count)
+    if not denied:
+        return
+    yield f"docker  {plural(sum(denial.count for denial in denied), 'call')} refused: aienv guard explain {record.id}"
+    for denial in denied[:DOCKER_DENIALS_SHOWN]:
+        times = f" ({denial.count} times)" if denial.count > 1 else ""
+        way = f"; to allow it: {denial.remedy}" if denial.remedy else ""
+        yield f"refused {denial.request}{times}: {denial.reason}{way}"
 
 
 def _result_lines(record: RunRecord) -> Iterable[str]:

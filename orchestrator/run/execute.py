@@ -17,6 +17,7 @@ from orchestrator.egress.standins import BoundSecret
 from orchestrator.egress.summary import network_use
 from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed, Interrupted
 from orchestrator.model.codec import canonical_json
+from orchestrator.model.guard import NO_DOCKER_USE, DockerUse
 from orchestrator.model.network import NetworkUse
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import Plan
@@ -321,6 +322,16 @@ def _network_use(context: Context) -> NetworkUse:
         return network_use(lines)
 
 
+def _docker_use(context: Context) -> DockerUse:
+    """From the event log, too; most runs are without Docker."""
+    if context.plan.guard is None:
+        return NO_DOCKER_USE
+    from orchestrator.guard.usage import docker_use
+
+    with context.folder.audit.open("rb") as lines:
+        return docker_use(lines)
+
+
 def _record(context: Context, result: Result, status: Status, audit: AuditFacts, recovered: bool) -> RunRecord:
     plan, failure = context.plan, result.failure
     keep = result.workspace_kept or plan.keep
@@ -338,6 +349,7 @@ def _record(context: Context, result: Result, status: Status, audit: AuditFacts,
         docker_mode=plan.docker,
         network_mode=plan.network.mode,
         network=_network_use(context),
+        docker=_docker_use(context),
         outcome=result.outcome,
         harvest=result.harvest,
         delivery=result.delivery,

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.cli.main import COMMANDS, command_line
 from orchestrator.errors import AienvError
+from orchestrator.model.guard import NO_DOCKER_USE
 from orchestrator.model.network import NO_USE
 from orchestrator.model.record import Harvest, Teardown
 from orchestrator.model.report import AuditFacts, RunRecord
@@ -131,7 +132,7 @@ def test_the_report_is_documented() -> None:
     text = (ROOT / "docs" / "report.md").read_text()
     record = RunRecord(
         id="r", task="t", status="succeeded", backend="local", isolation="sandbox", plan_digest="d", repo="/r", base_commit=None,
-        docker_mode="none", network_mode="none", network=NO_USE, outcome=None,
+        docker_mode="none", network_mode="none", network=NO_USE, docker=NO_DOCKER_USE, outcome=None,
         harvest=Harvest(None, None, None, False, (), (), (), (), None, None, ()),
         delivery=None, setup=(), checks=(), audit=AuditFacts("a", "h", 0), timings={}, teardown=Teardown((), ()), error=None, unlimited=(),
         notes=(), kept=None, recovered=False, folder="/f",

@@ -29,7 +29,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "egress.resolver", "egress.server", "egress.session", "egress.sshagent", "egress.tls", "egress.upstream",
          "wire.exchange", "wire.flows", "wire.loop", "wire.wires",
          "guard.server", "guard.session", "guard.daemon", "guard.pins", "guard.gate", "guard.gate_program", "guard.publish", "guard.launch",
-         "guard.uploads", "guard.sweep", "guard.services", "guard.effects", "guard.watching", "guard.alone", "guard.masking", "guard.beneath",
+         "guard.uploads", "guard.sweep", "guard.services", "guard.effects",
+         "guard.watching", "guard.alone", "guard.masking", "guard.beneath",
          "secrets.sources", "secrets.trust"),
     ),
     (
@@ -73,8 +74,9 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard"),  # only the backend that is used, and a guard where there is one
     "run.teardown": (f"{PACKAGE}.guard",),
+    "run.execute": (f"{PACKAGE}.guard.usage",),
     "run.docker": (f"{PACKAGE}.guard.sweep",),
-    "recovery": (f"{PACKAGE}.guard",),  # most runs are without Docker
+    "recovery": (f"{PACKAGE}.guard", f"{PACKAGE}.backends"),  # most runs are without Docker
     "secrets.authority": ("cryptography",),  # a twentieth of a second that only runs with inspected hosts need
 }
 
