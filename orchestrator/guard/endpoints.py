@@ -24,7 +24,8 @@ def own(known: Known, kind: Kind, name: str, path: str) -> Thing:
     """Raises Denied, in the daemon's own words: it is not there for this client."""
     thing = known.get(Reference(kind, name))
     if thing is None:
-        raise deny("missing", _MISSING[kind].format(name[:128]), field=path, status=404)
+        shown = name[:128] if name.isprintable() else ascii(name[:128])
+        raise deny("missing", _MISSING[kind].format(shown), field=path, status=404)
     return thing
 
 

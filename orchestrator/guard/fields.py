@@ -28,14 +28,15 @@ def judge(rules: Mapping[str, FieldRule], body: Object, context: Context, path: 
     spellings = _spellings(tuple(rules))
     found: Object = {}
     for key, value in body.items():
-        where = f"{path}.{key}" if path else key
         rule = rules.get(key)
+        name = key if rule is not None else ascii(key[:80])
+        where = f"{path}.{name}" if path else name
         if rule is None:
             known = spellings.get(fold(key))
             if known is not None:
-                raise deny("body.case", f"the field {key[:80]!r} is spelt in another case", field=where[:160], allowed=known, status=400)
+                raise deny("body.case", f"the field {key[:80]!r} is spelt in another case", field=where, allowed=known, status=400)
             if not is_empty(value):
-                raise deny("body.unknown", f"the field {key[:80]!r} is not known here", field=where[:160], allowed="leaving it out")
+                raise deny("body.unknown", f"the field {key[:80]!r} is not known here", field=where, allowed="leaving it out")
             continue
         kept = None if value is None else rule(value, context, where)
         if kept is not None:

@@ -5,7 +5,8 @@
 
 
 def fold(name: str) -> str:
-    """Equal for two names exactly when Go's ``strings.EqualFold`` holds for them."""
+    """Equal for two names exactly when Go's ``strings.EqualFold`` holds for them (of the letters that this Python's Unicode has: no later
+    one resembles an ASCII letter)."""
     return "".join(map(_fold, name))
 
 
