@@ -69,11 +69,12 @@ class Reference:
 @dataclass(frozen=True, slots=True)
 class Thing:
     """What a reference led to, and belongs to this session. ``id``: the full id (64 hex digits; ``sha256:...`` of an image, the name of a
-    volume); ``name`` without a leading slash."""
+    volume); ``name`` without a leading slash. ``tags``: all names that an image has in the engine."""
 
     kind: Kind
     id: str
     name: str
+    tags: tuple[str, ...] = ()
 
 
 Known = Mapping[Reference, Thing | None]  # None: not there, or not this session's: the two look the same

@@ -47,8 +47,9 @@ from orchestrator.guard.registry import Registry
 from orchestrator.guard.routes import Route, find
 from orchestrator.guard.strictjson import encode
 from orchestrator.guard.target import Target, one
-from orchestrator.model.guard import MADE, NEWEST_API, ROLE
+from orchestrator.model.guard import EGRESS_PORT, MADE, NEWEST_API, ROLE
 
+BUILD_PROXY = f"http://127.0.0.1:{EGRESS_PORT}"  # in a build's own place
 IMAGE_RULE = "image.not-allowed"
 
 
@@ -65,12 +66,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a decision depends on besides the call. ``taken``: networks (CIDR) that this machine uses."""
+    """What a decision depends on besides the call. ``taken``: networks (CIDR) that this machine uses. ``builds``: the network of builds."""
 
     session: Session
     registry: Registry
     taken: tuple[str, ...] = ()
     platform: str = ""
+    builds: str = "none"
 
 
 def ceiling(session: Session) -> tuple[int, int]:
@@ -278,11 +280,9 @@ def _listed(call: Call, known: Known, state: State) -> Forward:
     if kind == "container":
         query |= {name: found(known, "container", query[name]).id for name in ("before", "since") if query.get(name)}
     if kind == "prune" or (kind == "container" and not state.registry.adopted):
-        filters = with_own_label(filters, state.session)
+        filters = _with_role(with_own_label(filters, state.session))
     elif kind == "container":
         query.pop("limit", None)  # it would count what is hidden
-    if kind == "prune":
-        filters = _with_role(filters)
     return Forward(call.route.id, call.route.method, call.route.template, _with_filters(query, filters), answer=call.route.answer)
 
 
@@ -380,7 +380,7 @@ def _commit(call: Call, known: Known, state: State) -> Forward:
 def _image_removed(call: Call, known: Known, state: State) -> Forward:
     query = judge(call.query, call.route.query)
     thing = usable_image_or_missing(known, call.ref)
-    reference = images.may_remove(call.ref, thing.id, state.session, state.registry.images)
+    reference = images.may_remove(call.ref, thing.id, state.session, state.registry.images, thing.tags)
     path = f"/images/{reference}"
     return Forward(call.route.id, "DELETE", path, tuple(query.items()), answer=call.route.answer, effect=RemoveImage(reference))
 
@@ -395,6 +395,10 @@ def usable_image_or_missing(known: Known, text: str) -> Thing:
     return found(known, "image", text)
 
 
+def _no_plugin(call: Call, known: Known, state: State) -> Forward:
+    raise deny("missing", f"plugin {call.ref!r} not found", status=404)
+
+
 def _load(call: Call, known: Known, state: State) -> Forward:
     return replace(_plain(call, known, state), effect=Load())
 
@@ -403,9 +407,19 @@ def _saved(call: Call) -> list[str]:
     return [part for key, value in call.query if key == "names" for part in value.split(",") if part]
 
 
+def _named(image: Thing) -> str:
+    """An archive holds the names that were asked for: where a name means that very image, it is asked for by it."""
+    return image.name or image.id
+
+
+def _save_one(call: Call, known: Known, state: State) -> Forward:
+    path = f"/images/{_named(found(known, 'image', call.ref))}/get"
+    return replace(_plain(call, known, state), path=path)
+
+
 def _save(call: Call, known: Known, state: State) -> Forward:
     rest = tuple(pair for pair in call.query if pair[0] != "names")
-    names = [found(known, "image", name).id for name in _saved(call)]
+    names = [_named(found(known, "image", name)) for name in _saved(call)]
     if not names:
         raise deny("query.value", "which images?", field="names", status=400)
     pairs = (*judge(rest, call.route.query).items(), *(("names", name) for name in names))
@@ -413,7 +427,9 @@ def _save(call: Call, known: Known, state: State) -> Forward:
 
 
 def _build(call: Call, known: Known, state: State) -> Forward:
-    pairs, effect = builds.judge_build(call.query, state.session, state.registry.images, state.platform)
+    session = replace(state.session, proxy=None if state.session.proxy is None else BUILD_PROXY)
+    network = state.builds if state.session.own_network else ""
+    pairs, effect = builds.judge_build(call.query, session, state.registry.images, state.platform, network)
     return Forward(call.route.id, "POST", "/build", pairs, answer="progress", upload=True, effect=effect)
 
 
@@ -449,6 +465,8 @@ _JUDGES: Mapping[str, Callable[[Call, Known, State], Decision]] = {
     "images.inspect": _image_seen,
     "images.history": _image_seen,
     "images.save": _save,
+    "images.save-one": _save_one,
+    "plugins.inspect": _no_plugin,
     "images.load": _load,
     "build": _build,
 }

@@ -3,6 +3,7 @@
 Each of these runs to its end, also when the client has left: half of it would be a container that nobody knows.
 """
 
+import posixpath
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -38,13 +39,14 @@ from orchestrator.guard.calls import (
 )
 from orchestrator.guard.daemon import DaemonLost, parse_answer, request_head, target
 from orchestrator.guard.decide import Call
-from orchestrator.guard.imagenames import canonical
+from orchestrator.guard.imagenames import canonical, is_id
 from orchestrator.guard.images import judge_existing
 from orchestrator.guard.masking import check_masks, masks_for
 from orchestrator.guard.ports import publish_all
 from orchestrator.guard.registry import Container
 from orchestrator.guard.services import EMPTY, MAP_ROLE, Services, is_ours, said
 from orchestrator.guard.strictjson import encode
+from orchestrator.guard.target import one
 
 if TYPE_CHECKING:
     from orchestrator.guard.uploads import Observer
@@ -74,7 +76,7 @@ class Effects:
 
     async def _send(self, call: Call, forward: Forward) -> Done:
         status, body = await self._raw(call, forward)
-        return status, self._shown(forward, status, body), ()
+        return status, self._shown(forward, status, body, call), ()
 
     async def _raw(self, call: Call, forward: Forward) -> tuple[int, Json]:
         data = b"" if forward.body is None else encode(forward.body)
@@ -85,11 +87,12 @@ class Effects:
         answered, answer = await daemon.exchange(forward.method, head + data, repeatable=forward.method == "GET", deadline_s=LONG_S)
         return answered.status, parse_answer(answer)
 
-    def _shown(self, forward: Forward, status: int, body: Json) -> Json:
+    def _shown(self, forward: Forward, status: int, body: Json, call: Call | None = None) -> Json:
         """Raises nothing: what cannot be shown is not."""
         if status >= 400:
             return {"message": answers.scrub(said(body) or "the engine refused this", self._services.view())}
-        return answers.show(forward.answer, body, self._services.view())
+        limit = one(call.query, "limit") if call is not None and forward.answer == "containers" else None
+        return answers.show(forward.answer, body, self._services.view(), int(limit) if limit else None)
 
     # --- containers
 
@@ -100,6 +103,7 @@ class Effects:
             call = replace(call, version=max(call.version, SUBPATH_API))  # an older version would drop the path, and mount the whole
         with services.registry.reserved(effect.reserve):
             try:
+                effect = replace(effect, mounts=(*effect.mounts, *await self._declared(effect)))
                 sources = [await self._source(ask, key) for ask in effect.mounts]
                 body = container.with_mounts(forward.body or {}, effect.mounts, tuple(sources))
                 masks = self._masks(effect.mounts)
@@ -118,9 +122,18 @@ class Effects:
                 frozenset(str(mask["Target"]) for mask in masks),
             )  # fmt: skip
         services.event("docker.made", {"kind": "container", "id": full_id, "image": effect.image})
-        if effect.shown.publish_all:
-            await self._publish_exposed(full_id)
+        if effect.shown.publish_all or any(isinstance(ask, VolumeAsk) and ask.name is None for ask in effect.mounts):
+            await self._look_at(full_id)
         return status, answer, ()
+
+    async def _declared(self, effect: CreateContainer) -> Sequence[MountAsk]:
+        """Volumes that the image declares, made with our label: the daemon's own ones would have none, and stay."""
+        status, answer = await self._services.daemon.ask("GET", f"/images/{effect.image}/json")
+        config = answer.get("Config") if status == 200 and isinstance(answer, dict) else None
+        volumes = config.get("Volumes") if isinstance(config, dict) else None
+        mounted = {posixpath.normpath(ask.target) for ask in effect.mounts}
+        paths = [posixpath.normpath("/" + path.lstrip("/")) for path in volumes or ()] if isinstance(volumes, dict) else []
+        return [VolumeAsk(None, path, False, False) for path in dict.fromkeys(paths) if path not in mounted and path != "/"]
 
     async def _source(self, ask: MountAsk, key: str) -> Object | None:
         """The entry of a mount that is pinned; None where the ask says it all."""
@@ -165,34 +178,45 @@ class Effects:
             raise _taken(name)
         services.registry.volumes.add(name)
 
-    async def _publish_exposed(self, full_id: str) -> None:
+    async def _look_at(self, full_id: str) -> None:
+        """What the daemon chose: names of anonymous volumes, ports that the image exposes."""
         status, answer = await self._services.daemon.ask("GET", f"/containers/{full_id}/json")
-        one = self._services.registry.containers.get(full_id)
-        if status == 200 and isinstance(answer, dict) and one is not None:
+        made = self._services.registry.containers.get(full_id)
+        if status != 200 or not isinstance(answer, dict) or made is None:
+            return
+        mounts = answer.get("Mounts")
+        volumes = [mount for mount in mounts if isinstance(mount, dict)] if isinstance(mounts, list) else []
+        maps = self._services.map_volumes
+        made.anonymous = frozenset(
+            str(mount["Name"]) for mount in volumes
+            if mount.get("Type") == "volume" and mount.get("Name") not in maps | self._services.registry.volumes
+        )  # fmt: skip
+        self._services.registry.volumes |= made.anonymous
+        if made.shown.publish_all:
             config = answer.get("Config")
             exposed = config.get("ExposedPorts") if isinstance(config, dict) else None
-            one.ports = (*one.ports, *publish_all({}, exposed if isinstance(exposed, dict) else {}))
+            made.ports = (*made.ports, *publish_all({}, exposed if isinstance(exposed, dict) else {}))
 
     async def _start(self, call: Call, forward: Forward) -> Done:
         """Ports first, as the daemon does it: a container whose port is taken does not start."""
         services, full_id = self._services, cast(StartContainer, forward.effect).id
-        one = services.registry.containers.get(full_id)
-        if one is None:  # one that was there before: its mounts are its owner's
+        made = services.registry.containers.get(full_id)
+        if made is None:  # one that was there before: its mounts are its owner's
             return await self._send(call, forward)
-        binds = [ask for ask in one.mounts if isinstance(ask, BindAsk)]
-        if one.ports or services.session.proxy is not None:
+        binds = [ask for ask in made.mounts if isinstance(ask, BindAsk)]
+        if made.ports or services.session.proxy is not None:
             await services.gate()
         had = services.publisher.shown(full_id)
-        if one.ports:
-            await services.publisher.open(full_id, one.ports)
+        if made.ports:
+            await services.publisher.open(full_id, made.ports)
         try:
             if binds and forward.rule == "containers.restart" and services.session.plan.pinning == "freeze":
                 forward = await self._stopped(forward, full_id)
             async with services.frozen(binds, full_id):
                 for ask in binds:
-                    services.pins.check(ask, one.key)
+                    services.pins.check(ask, made.key)
                     if services.secrets:
-                        check_masks(ask, services.session, services.secrets[ask.map], one.masks, [each.target for each in one.mounts])
+                        check_masks(ask, services.session, services.secrets[ask.map], made.masks, [each.target for each in made.mounts])
                 status, body = await self._raw(call, forward)
         except BaseException:
             if not had:
@@ -212,16 +236,17 @@ class Effects:
 
     async def _remove(self, call: Call, forward: Forward) -> Done:
         status, body = await self._raw(call, forward)
+        shown = self._shown(forward, status, body)
         if status in (204, 404):
-            self._services.forget_container(cast(RemoveContainer, forward.effect).id)
-        return status, self._shown(forward, status, body), ()
+            self._services.forget_container(cast(RemoveContainer, forward.effect).id, volumes=("v", "1") in forward.query)
+        return status, shown, ()
 
     async def _update(self, call: Call, forward: Forward) -> Done:
         effect = cast(UpdateContainer, forward.effect)
         status, body = await self._raw(call, forward)
-        one = self._services.registry.containers.get(effect.id)
-        if status == 200 and one is not None:
-            one.share = effect.reserve
+        made = self._services.registry.containers.get(effect.id)
+        if status == 200 and made is not None:
+            made.share = effect.reserve
         return status, self._shown(forward, status, body), ()
 
     async def _exec(self, call: Call, forward: Forward) -> Done:
@@ -239,6 +264,8 @@ class Effects:
         if status == 201 and isinstance(body, dict):
             full_id = str(body["Id"])
             services.registry.networks[full_id] = cast(CreateNetwork, forward.effect).name
+            if (call.body or {}).get("Internal") is True:
+                services.registry.internal.add(full_id)
             services.event("docker.made", {"kind": "network", "id": full_id})
             if services.reach.stands:
                 await services.reach.join(full_id)
@@ -297,14 +324,15 @@ class Effects:
 
     async def _remove_image(self, call: Call, forward: Forward) -> Done:
         status, body = await self._raw(call, forward)
+        shown = self._shown(forward, status, body)
         images = self._services.registry.images
-        for one in body if status == 200 and isinstance(body, list) else ():
-            if isinstance(one, dict) and "Untagged" in one:
+        for row in body if status == 200 and isinstance(body, list) else ():
+            if isinstance(row, dict) and "Untagged" in row:
                 with suppress(Denied):
-                    images.untagged(canonical(str(one["Untagged"])))
-            elif isinstance(one, dict) and "Deleted" in one:
-                images.removed(str(one["Deleted"]))
-        return status, self._shown(forward, status, body), ()
+                    images.untagged(canonical(str(row["Untagged"])))
+            elif isinstance(row, dict) and "Deleted" in row:
+                images.removed(str(row["Deleted"]))
+        return status, shown, ()
 
     async def refuse_taken(self, references: Sequence[str]) -> None:
         """A new tag must not take a name away from somebody else's image. Raises Denied."""
@@ -327,15 +355,14 @@ class Effects:
                     images.pin(reference, full_id)
                     services.event("docker.made", {"kind": "pull", "id": full_id, "image": reference})
             case Build(tags=tags):
-                ids = {full_id for tag in tags if (full_id := await self.id_of(tag)) is not None} if not seen.failed else set()
-                for full_id in ids | set(seen.ids):
-                    images.made(full_id, tuple(tags))
+                for full_id in seen.ids[-1:] if not seen.failed else ():
+                    images.made(full_id, tuple([tag for tag in tags if await self.id_of(tag) == full_id]))
                     services.event("docker.made", {"kind": "image", "id": full_id})
             case Load():
-                for reference in seen.loaded:
-                    full_id = await self.id_of(reference)
+                for name in seen.loaded:
+                    full_id = await self.id_of(name)
                     if full_id is not None:
-                        images.made(full_id, (reference,))
+                        images.made(full_id, () if is_id(name) else (canonical(name),))
                         services.event("docker.made", {"kind": "image", "id": full_id})
 
     async def id_of(self, reference: str) -> str | None:
@@ -346,15 +373,16 @@ class Effects:
 
     async def _prune(self, call: Call, forward: Forward) -> Done:
         status, body = await self._raw(call, forward)
+        shown = self._shown(forward, status, body)
         if status == 200 and isinstance(body, dict):
             for full_id in cast(list[str], body.get("ContainersDeleted") or []):
                 self._services.forget_container(full_id)
             for name in cast(list[str], body.get("VolumesDeleted") or []):
                 self._services.registry.volumes.discard(name)
             for name in cast(list[str], body.get("NetworksDeleted") or []):
-                for full_id in [key for key, one in self._services.registry.networks.items() if one == name]:
+                for full_id in [key for key, known in self._services.registry.networks.items() if known == name]:
                     self._services.registry.forget_network(full_id)
-        return status, self._shown(forward, status, body), ()
+        return status, shown, ()
 
 
 def _with_more(body: Object, mounts: Sequence[Object]) -> Object:

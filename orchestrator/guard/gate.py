@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from orchestrator.guard.calls import Json, Object, Session
-from orchestrator.guard.gate_body import GATE_SOCKET, BadImage, gate_body, gate_name, gate_user
+from orchestrator.guard.gate_body import GATE_ROLE, GATE_SOCKET, BadImage, gate_body, gate_name, gate_user
 from orchestrator.model.guard import EGRESS_NAME
 from orchestrator.wire.loop import Loop, Task, TimedOut, pause
 
@@ -237,8 +237,11 @@ class _Door:
         self._sock.close()
 
 
-async def start_gate(loop: Loop, ask: Ask, session: Session, image: str, toolbox: Path, folder: Path, network: str) -> GateClient:
-    """Start the session's gate in ``network`` (a full id) from a local image, and wait for it. ``folder`` is its own: its socket's.
+async def start_gate(
+    loop: Loop, ask: Ask, session: Session, image: str, toolbox: Path, folder: Path, network: str, part: str = GATE_ROLE
+) -> GateClient:
+    """Start a gate of the session in ``network`` (a full id, or ``none``) from a local image, and wait for it. ``folder`` is its own: its
+    socket's. ``part``: what tells several gates of a session apart.
 
     The container carries the session's labels, so whoever sweeps finds it; when it does not come up it is removed here.
 
@@ -246,21 +249,23 @@ async def start_gate(loop: Loop, ask: Ask, session: Session, image: str, toolbox
         GateLost: the engine refuses, or the gate does not come.
     """
     try:
-        return await _start(loop, ask, session, image, toolbox, folder, network)
+        return await _start(loop, ask, session, image, toolbox, folder, network, part)
     except TimedOut:
         raise GateLost("the engine does not answer") from None
     except (OSError, BadImage) as problem:
         raise GateLost(str(problem)) from None
 
 
-async def _start(loop: Loop, ask: Ask, session: Session, image: str, toolbox: Path, folder: Path, network: str) -> GateClient:
+async def _start(
+    loop: Loop, ask: Ask, session: Session, image: str, toolbox: Path, folder: Path, network: str, part: str
+) -> GateClient:
     deadline = loop.in_seconds(START_S)
     found = await _expect(ask, "GET", f"/images/{quote(image, safe='')}/json", None, "the gate's image")
     body = gate_body(session, image, str(toolbox), str(folder), network, found)
     door = _Door(loop, folder, gate_user(session)[0])
     made = ""
     try:
-        created = await _expect(ask, "POST", f"/containers/create?{urlencode({'name': gate_name(session)})}", body, "making the gate")
+        created = await _expect(ask, "POST", f"/containers/create?{urlencode({'name': gate_name(session, part)})}", body, "making the gate")
         made = str(created.get("Id"))
         await _expect(ask, "POST", f"/containers/{made}/start", None, "starting the gate")
         return GateClient(loop, await _arrival(loop, ask, door, made, deadline), made)

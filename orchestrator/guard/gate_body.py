@@ -12,7 +12,8 @@ from orchestrator.guard.calls import Json, Object, Session
 from orchestrator.launcher.command import TOOLBOX
 from orchestrator.model.guard import EGRESS_NAME, MANAGED, ROLE, RUN
 
-GATE_ROLE = "gate"
+GATE_ROLE, BUILDS = "gate", "builds"
+NO_NETWORK = "none"
 GATE_FOLDER, GATE_SOCKET = "/run/aienv/gate", "gate.sock"
 GATE_PROGRAM = f"{TOOLBOX}/lib/aienv/gate.py"
 NOBODY = 65534
@@ -31,8 +32,8 @@ class BadImage(Exception):
     """The image cannot carry the gate. The text is the whole reason."""
 
 
-def gate_name(session: Session) -> str:
-    return f"aienv-{session.id}-gate"
+def gate_name(session: Session, part: str = GATE_ROLE) -> str:
+    return f"aienv-{session.id}-{part}"
 
 
 def gate_user(session: Session) -> tuple[int, int]:
@@ -41,7 +42,7 @@ def gate_user(session: Session) -> tuple[int, int]:
 
 
 def gate_body(session: Session, image: str, toolbox: str, folder: str, network: str, inspected: Object) -> Object:
-    """The body of ``POST /containers/create``. ``inspected``: what the engine says about the image.
+    """The body of ``POST /containers/create``. ``inspected``: what the engine says about the image. ``network``: a full id, or ``none``.
 
     Raises:
         BadImage: it declares a volume at a place of ours.
@@ -68,7 +69,7 @@ def gate_body(session: Session, image: str, toolbox: str, folder: str, network: 
         "AttachStdout": False,
         "AttachStderr": False,
         "HostConfig": _host_config(session, toolbox, folder, network),
-        "NetworkingConfig": {"EndpointsConfig": {network: {"Aliases": [EGRESS_NAME]}}},
+        **({"NetworkingConfig": {"EndpointsConfig": {network: {"Aliases": [EGRESS_NAME]}}}} if network != NO_NETWORK else {}),
     }
 
 

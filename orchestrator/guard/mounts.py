@@ -125,7 +125,7 @@ def _source(text: str, target: str, where: str, session: Session, *, read_only: 
 
 
 def _host_source(text: str, target: str, where: str, session: Session, *, read_only: bool, make: bool) -> BindAsk | SocketAsk:
-    path = clean_path(text, where)
+    path = clean_path(text, where, up=True)
     if path in session.sockets:
         return SocketAsk(target)
     for number, one in sorted(enumerate(session.maps), key=lambda pair: -len(pair[1].inside)):
@@ -258,11 +258,18 @@ def tmpfs_words(ask: TmpfsAsk) -> str:
 # --- paths ---------------------------------------------------------------------------------------------------------------------
 
 
-def clean_path(text: str, where: str) -> str:
-    """An absolute path without ``.``, doubled slashes or a slash at its end; ``..`` is refused: what it means depends on links."""
+def clean_path(text: str, where: str, *, up: bool = False) -> str:
+    """An absolute path without ``.``, doubled slashes or a slash at its end.
+
+    ``up``: ``..`` takes the name before it away, as the engine reads the source of a bind; what is left must lead through no link anyway.
+    Elsewhere it is refused.
+    """
     if not text.startswith("/") or _CONTROL.search(text) or "\\" in text:
         raise _malformed(where, f"{text!r} is not an absolute path")
     names = [name for name in text.split("/") if name not in ("", ".")]
+    while up and ".." in names:
+        at = names.index("..")
+        names[max(at - 1, 0) : at + 1] = []
     if ".." in names:
         raise deny("mounts.dot-dot", f"{text!r} contains '..'", field=where, allowed="a path without it", status=400)
     if any(len(name.encode()) > MAX_NAME for name in names) or len(text.encode()) > MAX_PATH:

@@ -25,6 +25,7 @@ class Container:
     shown: Shown
     share: Usage
     key: str
+    anonymous: frozenset[str] = frozenset()  # names of volumes that the daemon made with it
     masks: frozenset[str] = frozenset()  # where files of the project lie under an empty one
 
 
@@ -35,6 +36,7 @@ class Registry:
     containers: dict[str, Container] = field(default_factory=dict)
     adopted: dict[str, str] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)
+    internal: set[str] = field(default_factory=set)  # of these, those that were asked for as internal ones
     volumes: set[str] = field(default_factory=set)
     execs: dict[str, str] = field(default_factory=dict)
     images: OwnImages = field(default_factory=OwnImages)
@@ -61,6 +63,7 @@ class Registry:
         return self.containers.pop(full_id, None)
 
     def forget_network(self, full_id: str) -> None:
+        self.internal.discard(full_id)
         if self.networks.pop(full_id, None) is not None:
             self._remember(full_id)
 

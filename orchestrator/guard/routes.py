@@ -138,6 +138,8 @@ ROUTES: tuple[Route, ...] = (
     Route("build.grpc", "POST", "/grpc", refused=BUILDKIT, remedy=USE_CLASSIC),
     Route("images.distribution", "GET", "/distribution/{name...}/json", refused=DAEMON_ASKS),
     Route("system.auth", "POST", "/auth", refused=DAEMON_ASKS, remedy="docker login outside: images are pulled with nobody's login here"),
+    # Asked for by docker inspect, when nothing else has that name.
+    Route("plugins.inspect", "GET", "/plugins/{name...}/json", readonly=True),
     # networks
     Route("networks.list", "GET", "/networks", readonly=True, answer="networks", query=FILTERS),
     Route("networks.create", "POST", "/networks/create", body="json"),

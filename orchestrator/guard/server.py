@@ -16,7 +16,7 @@ from orchestrator.guard.config import GuardConfig
 from orchestrator.guard.daemon import Daemon, DaemonLost, parse_address
 from orchestrator.guard.decide import ceiling
 from orchestrator.guard.gate import GateClient, GateLost, connect_gate, start_gate
-from orchestrator.guard.gate_body import void_archive
+from orchestrator.guard.gate_body import BUILDS, GATE_ROLE, NO_NETWORK, gate_name, void_archive
 from orchestrator.guard.images import OwnImages
 from orchestrator.guard.masking import secrets_of
 from orchestrator.guard.pins import Pins
@@ -24,7 +24,7 @@ from orchestrator.guard.publish import Publisher, PublishLimits, listen_here
 from orchestrator.guard.services import EMPTY, Reach, Services, Write
 from orchestrator.guard.session import ClientSession
 from orchestrator.guard.sweep import sweep
-from orchestrator.guard.watching import adopt, routes_in_use, watch
+from orchestrator.guard.watching import adopt, learn_folders, look, routes_in_use, watch
 from orchestrator.model.guard import EGRESS_PORT
 from orchestrator.model.task import SandboxRules
 from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
@@ -67,6 +67,8 @@ class Guard:
         self._listeners: list[Listener] = []
         self._porter: GateClient | None = None
         self._gate: GateClient | None = None
+        self._build_gate: GateClient | None = None
+        self._void: str | None = None
         self._loop = Loop(self._failed)
         session = config.session
         try:
@@ -77,7 +79,7 @@ class Guard:
         folder = Path(config.folder)
         limits = PublishLimits()
         publisher = Publisher(self._loop, self._listen_inside, self._dial, self._address_of, limits)
-        reach = Reach(self._start_gate, self._join, self._leave)
+        reach = Reach(self._start_gate, self._join, self._leave, self._start_for_builds, self._gate_stands)
         pins = Pins(session, folder / "binds")
         services = Services(self._loop, session, folder, write, daemon, pins, publisher, reach, config.writers, routes_in_use())
         services.registry.images = OwnImages.of(session.plan)
@@ -100,6 +102,7 @@ class Guard:
     async def _begin(self) -> None:
         if self._services.session.plan.mode == "full":
             return
+        await learn_folders(self._services)
         await adopt(self._services, self._config.adopt)
         self._loop.spawn(watch(self._services))
 
@@ -159,7 +162,13 @@ class Guard:
     def _add(self, listener: socket.socket, porter: socket.socket | None) -> None:
         if porter is not None:
             self._porter = GateClient(self._loop, porter)
+            self._loop.spawn(self._publish_again())
         self._listeners.append(Listener(self._loop, listener, self._serve))
+
+    async def _publish_again(self) -> None:
+        """Containers of an earlier command may still run, and had their ports in its place."""
+        with contextlib.suppress(DaemonLost):
+            await look(self._services)
 
     def _quiet(self) -> None:
         listeners, self._listeners = self._listeners, []
@@ -192,8 +201,9 @@ class Guard:
         while self._services.under_way and self._loop.in_seconds(0) < deadline:
             with contextlib.suppress(TimedOut):
                 await pause(self._loop.in_seconds(0.05))
-        if self._gate is not None:
-            self._gate.close()
+        for gate in (self._gate, self._build_gate):
+            if gate is not None:
+                gate.close()
         self._services.daemon.close()
 
     def _failed(self, problem: BaseException) -> None:
@@ -209,21 +219,41 @@ class Guard:
             raise OSError(str(lost)) from None
 
     async def _start_gate(self, network: str, session: Session) -> None:
+        self._gate = await self._new_gate(session, network, GATE_ROLE, "0.0.0.0")
+
+    def _gate_stands(self) -> bool:
+        """An engine that was started anew has ended it."""
+        return self._gate is not None and not self._gate.lost
+
+    async def _start_for_builds(self, session: Session) -> str:
+        self._build_gate = await self._new_gate(session, NO_NETWORK, BUILDS, "127.0.0.1")
+        return self._build_gate.container
+
+    async def _new_gate(self, session: Session, network: str, part: str, address: str) -> GateClient:
+        """With the way out on ``address``, where there is one. Raises DaemonLost."""
         config = self._config
         toolbox = config.toolbox
         if toolbox is None and self._find_toolbox is not None:
             toolbox = await in_a_thread(self._loop, self._find_toolbox)
         if toolbox is None:
             raise DaemonLost("there is no toolbox, so nothing can stand in the containers' network")
-        folder = Path(config.folder) / "gate"
+        folder = Path(config.folder) / part
         folder.mkdir(mode=0o755, exist_ok=True)
+        await self._ask("DELETE", f"/containers/{gate_name(session, part)}?force=1&v=1", None)  # one that was lost keeps its name
         try:
-            image = config.gate_image or await _void_image(self._services)
-            self._gate = await start_gate(self._loop, self._ask, session, image, Path(toolbox), folder, network)
+            image = config.gate_image or await self._void_image()
+            gate = await start_gate(self._loop, self._ask, session, image, Path(toolbox), folder, network, part)
             if session.proxy is not None and self._serve_proxy is not None:
-                self._serve_proxy(await self._gate.listen("0.0.0.0", EGRESS_PORT))
-        except GateLost as lost:
+                self._serve_proxy(await gate.listen(address, EGRESS_PORT))
+        except (GateLost, OSError) as lost:
             raise DaemonLost(f"the containers' network has no door: {lost}") from None
+        return gate
+
+    async def _void_image(self) -> str:
+        """Made once."""
+        if self._void is None:
+            self._void = await _void_image(self._services)
+        return self._void
 
     async def _join(self, network: str) -> None:
         assert self._gate is not None

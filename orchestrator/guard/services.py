@@ -13,6 +13,7 @@ from typing import TypeVar
 from orchestrator.guard.calls import BindAsk, Denial, Denied, Json, Known, Object, Reference, Session, Thing, deny
 from orchestrator.guard.daemon import Daemon, DaemonLost
 from orchestrator.guard.decide import Call, State
+from orchestrator.guard.gate_body import NO_NETWORK
 from orchestrator.guard.imagenames import canonical, is_id
 from orchestrator.guard.images import image_id
 from orchestrator.guard.masking import Secrets
@@ -50,12 +51,12 @@ class Turn:
         self._waiting: list[Task] = []
 
     @contextlib.asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
+    async def taken(self, deadline_s: float = TURN_S) -> AsyncIterator[None]:
         """Raises DaemonLost: it is not free in time."""
         task = self._loop.current
         assert task is not None
         self._waiting.append(task)
-        deadline = self._loop.in_seconds(TURN_S)
+        deadline = self._loop.in_seconds(deadline_s)
         try:
             while self._taken or self._waiting[0] is not task:
                 try:
@@ -105,6 +106,9 @@ class Services:
         self._log_broken = False
         self.map_volumes: set[str] = set()
         self.secrets: tuple[Secrets, ...] = ()  # of each map; none where masked files are empty themselves
+        self.hidden: tuple[str, ...] = ()  # folders of the engine
+        self.builds = NO_NETWORK
+        self.build_turn = Turn(loop)
         self._keys = 0
         self.under_way = 0  # operations that run to their end
 
@@ -143,7 +147,7 @@ class Services:
     # --- what decisions see
 
     def state(self) -> State:
-        return State(self.session, self.registry, self._taken)
+        return State(self.session, self.registry, self._taken, builds=self.builds)
 
     def view(self) -> View:
         registry = self.registry
@@ -154,17 +158,20 @@ class Services:
             containers=shown,
             adopted=frozenset(registry.adopted),
             networks=networks,
+            internal=frozenset(registry.internal),
             volumes=frozenset(registry.volumes),
             images=frozenset([*registry.images.pinned.values(), *registry.images.ids, *registry.images.tags.values()]),
             tags=frozenset([*(image.reference for image in self.session.plan.images), *registry.images.tags]),
             gone=frozenset(registry.gone),
-            hidden=(str(self.folder),),
+            hidden=(str(self.folder), *self.hidden),
         )
 
     async def prepare(self, call: Call) -> None:
         """Raises DaemonLost, Denied."""
         if call.route.id in ON_THE_NETWORK and self.session.plan.mode == "guarded":
             await self.network()
+        if call.route.id == "build" and self.session.own_network:
+            await self.build_place()
 
     async def to_the_end(self, work: Coroutine[float, None, T]) -> T:
         """Have it done whole, also when the client's connection ends meanwhile."""
@@ -189,10 +196,12 @@ class Services:
             raise problems[0]
         return results[0]
 
-    def forget_container(self, full_id: str) -> None:
+    def forget_container(self, full_id: str, *, volumes: bool = True) -> None:
+        """It is gone, with its anonymous ``volumes`` or without."""
         self.publisher.close(full_id)
         gone = self.registry.forget_container(full_id)
         if gone is not None:
+            self.registry.volumes -= gone.anonymous if volumes else frozenset()
             self.pins.release(gone.key)
             self.event("docker.removed", {"kind": "container", "id": full_id})
 
@@ -249,7 +258,10 @@ class Services:
         if status != 200 or not isinstance(answer, dict):
             return None
         found = image_id(text, str(answer.get("Id")), self.session, self.registry.images)
-        return None if found is None else Thing("image", found, text)
+        means_it = not is_id(text) and answer.get("Id") == found
+        tags = answer.get("RepoTags")
+        names = tuple(str(tag) for tag in tags) if isinstance(tags, list) else ()
+        return None if found is None else Thing("image", found, wanted if means_it else "", names)
 
     async def _by_name(self, text: str) -> tuple[int, Json]:
         """Hex digits may be a name, too."""
@@ -304,6 +316,15 @@ class Services:
 
     def labels(self, role: str = MADE) -> Object:
         return {MANAGED: "1", RUN: self.session.id, ROLE: role}
+
+    async def build_place(self) -> None:
+        """Where builds run: with nothing but a loopback, and the way out on it. Not in the containers' network: a build keeps the right to
+        send raw packets, and its questions for names may be carried outside by the daemon (CVE-2024-29018). Raises DaemonLost."""
+        if self.session.proxy is None or self.builds != NO_NETWORK:
+            return
+        async with self._gate_turn.taken():
+            if self.builds == NO_NETWORK:
+                self.builds = f"container:{await self.reach.start_for_builds(self.session)}"
 
     async def gate(self) -> None:
         """Have the gate, in every network of the session. Raises DaemonLost."""
@@ -375,13 +396,14 @@ class Reach:
         start: Callable[[str, Session], Awaitable[None]],
         join: Callable[[str], Awaitable[None]],
         leave: Callable[[str], Awaitable[None]],
+        start_for_builds: Callable[[Session], Awaitable[str]],
+        alive: Callable[[], bool],
     ) -> None:
-        self._start, self.join, self.leave = start, join, leave
-        self.stands = False
+        self.start, self.join, self.leave, self.start_for_builds, self._alive = start, join, leave, start_for_builds, alive
 
-    async def start(self, network: str, session: Session) -> None:
-        await self._start(network, session)
-        self.stands = True
+    @property
+    def stands(self) -> bool:
+        return self._alive()
 
 
 def is_ours(answer: Json, session: Session) -> bool:

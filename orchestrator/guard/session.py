@@ -29,6 +29,7 @@ HEAD_S, BODY_S = 20.0, 60.0
 MAX_BODY_BYTES = 1 << 20
 GONE_S = 5.0  # a client that has closed its side may still read its answer
 LINGER_S, LINGER_BYTES = 1.0, 4 << 20
+BUILD_TURN_S = 3600.0
 UPGRADED_S = 60.0  # for the daemon to say that it switches
 TYPES = {
     "json": ("application/json",),
@@ -142,7 +143,7 @@ class ClientSession:
             if data:
                 raise deny("body.unexpected", f"{head.method} {call.route.template} has no body", status=400)
             return None
-        body = parse(data) if data.strip() else {}
+        body = parse(data) if data.strip() not in (b"", b"null") else {}
         assert isinstance(body, dict)
         if kind == "empty" and body:
             raise deny("body.unexpected", f"{call.route.template} takes no body", field=next(iter(body)), status=400)
@@ -228,6 +229,10 @@ class ClientSession:
     async def _judged_upload(self, head: RequestHead, call: Call, forward: Forward) -> bool:
         """Read whole, judged, written anew, and only then sent."""
         await self._go_on(head)
+        async with self._services.build_turn.taken(BUILD_TURN_S):  # a build's limits are the session's
+            return await self._judged(head, call, forward)
+
+    async def _judged(self, head: RequestHead, call: Call, forward: Forward) -> bool:
         with uploads.spool() as file:
             upload = await uploads.receive(self._client, head, forward, self._services, file)
             where = target(call.version, forward.path, forward.query)

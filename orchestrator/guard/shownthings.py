@@ -12,7 +12,10 @@ MISSING = "<missing>"  # docker's own word for a layer that has no id here
 def show_network(answer: Object, view: View) -> Object:
     """The session's own network is ``bridge``; of its members, only what clients made is there. Nothing of others' networks."""
     name = view.network_name(answer.get("Id")) or ("none" if is_none(answer) else None)
-    return {**chosen(answer, NETWORK, view), "Name": name} if name is not None else {}
+    if name is None:
+        return {}
+    asked: Object = {"Internal": answer.get("Id") in view.internal} if "Internal" in answer else {}  # all are; compose compares
+    return {**chosen(answer, NETWORK, view), **asked, "Name": name}
 
 
 def is_none(network: Object) -> bool:

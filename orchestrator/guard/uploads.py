@@ -5,6 +5,7 @@ A file on disk, not memory: contexts of gigabytes are ordinary.
 
 import contextlib
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -173,6 +174,8 @@ class Observer:
         if isinstance(aux, dict) and isinstance(aux.get("ID"), str):
             self.ids = [aux["ID"]]  # the last one: those of stages may be somebody's, from the cache
         text = str(message.get("stream", ""))
+        if re.fullmatch(r"sha256:[0-9a-f]{64}", text.strip()):  # all that a quiet build says
+            self.ids = [text.strip()]
         if text.startswith(("Loaded image: ", "Loaded image ID: ")):
             self.loaded.append(text.partition(": ")[2].strip())
 

@@ -48,6 +48,7 @@ class View:
     containers: Mapping[str, ShownContainer] = field(default_factory=dict)
     adopted: frozenset[str] = frozenset()
     networks: Mapping[str, str] = field(default_factory=dict)
+    internal: frozenset[str] = frozenset()  # ids of those that a client wanted to be internal
     volumes: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()

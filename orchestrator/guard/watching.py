@@ -40,6 +40,13 @@ async def adopt(services: Services, folders: Sequence[str]) -> None:
             services.event("docker.adopted", {"id": str(one["Id"]), "name": name})
 
 
+async def learn_folders(services: Services) -> None:
+    """Where the engine keeps its things: no answer names that. Raises DaemonLost."""
+    status, answer = await services.daemon.ask("GET", "/info")
+    root = answer.get("DockerRootDir") if status == 200 and isinstance(answer, dict) else None
+    services.hidden = (root,) if isinstance(root, str) and len(root) > 1 else ()
+
+
 async def watch(services: Services) -> None:
     """Follow the engine's events about this session until the guard ends; after a break, look at what there is."""
     since = f"{time.time():.3f}"
@@ -49,7 +56,7 @@ async def watch(services: Services) -> None:
         with contextlib.suppress(TimedOut):
             await pause(services.loop.in_seconds(AGAIN_S))
         with contextlib.suppress(DaemonLost):
-            await _look(services)
+            await look(services)
         since = f"{time.time():.3f}"
 
 
@@ -87,7 +94,7 @@ async def _notice(services: Services, line: bytes) -> None:
     if full_id not in services.registry.containers:
         return
     if action == "destroy":
-        services.forget_container(full_id)
+        services.forget_container(full_id, volumes=False)
     elif action == "die":
         services.publisher.close(full_id)
     elif action == "start":
@@ -102,7 +109,7 @@ async def _open(services: Services, full_id: str) -> None:
             await services.publisher.open(full_id, one.ports)
 
 
-async def _look(services: Services) -> None:
+async def look(services: Services) -> None:
     known = list(services.registry.containers)  # before we ask: what is made meanwhile is not in the answer
     filters: Object = {"label": [f"{RUN}={services.session.id}"]}
     status, answer = await services.daemon.ask("GET", "/containers/json", (("all", "1"), ("filters", encode(filters).decode())))
