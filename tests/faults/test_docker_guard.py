@@ -20,7 +20,7 @@ from tests.faults.test_recovery import is_broker
 pytestmark = pytest.mark.docker
 
 CLIENT = Path(__file__).parent.parent / "e2e" / "dockerclient.py"
-FOREVER = {"Binds": ["/workspaces/repo:/w"], "RestartPolicy": {"Name": "always"}}
+FOREVER: dict[str, object] = {"Binds": ["/workspaces/repo:/w"], "RestartPolicy": {"Name": "always"}}
 MADE = (
     create("writer", "echo precious > /w/from-a-container; exec sleep 600", FOREVER),
     "POST /containers/writer/start",
