@@ -155,7 +155,8 @@ def test_networks_and_volumes(program: Program, container: Any) -> None:
 @pytest.mark.skipif(UNGUARDED, reason="the engine itself refuses nothing")
 @pytest.mark.parametrize("options", [
     {"privileged": True}, {"pid_mode": "host"}, {"network_mode": "host"}, {"volumes": {"/etc": {"bind": "/x"}}},
-    {"cap_add": ["SYS_ADMIN"]}, {"devices": ["/dev/null"]}, {"security_opt": ["seccomp=unconfined"]}, {"userns_mode": "host"}, {"runtime": "other"}, {"cgroup_parent": "/x"},
+    {"cap_add": ["SYS_ADMIN"]}, {"devices": ["/dev/null"]}, {"security_opt": ["seccomp=unconfined"]},
+    {"userns_mode": "host"}, {"runtime": "other"}, {"cgroup_parent": "/x"},
 ], ids=lambda options: next(iter(options)))  # fmt: skip
 def test_what_escapes_is_refused(program: Program, options: dict[str, Any]) -> None:
     import docker
