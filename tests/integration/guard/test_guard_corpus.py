@@ -23,8 +23,9 @@ from tests.integration.guard.corpus import REFUSED, Mode, Row, rows
 
 WORDS = {
     **{word: digit * 64 for word, digit in {"OWN": "1", "FOREIGN": "f", "EXEC": "2", "FEXEC": "e", "NETID": "d"}.items()},
-    "OWNNAME": "own-box", "FOREIGNNAME": "ledger", "FOREIGNSHORT": "f" * 12, "FOREIGNTWO": "ffff", "NET": "ledger-net", "VOL": "ledger-data",
-    "OWNNET": "own-net", "OWNVOL": "own-volume", "IMAGE": attacking.IMAGE, "IMAGENAME": attacking.IMAGE.partition(":")[0], "NOW": "9",
+    "OWNNAME": "own-box", "FOREIGNNAME": "ledger", "FOREIGNSHORT": "f" * 12, "FOREIGNTWO": "ffff",
+    "NET": "ledger-net", "VOL": "ledger-data", "OWNNET": "own-net", "OWNVOL": "own-volume", "IMAGE": attacking.IMAGE,
+    "IMAGENAME": attacking.IMAGE.partition(":")[0], "NOW": "9",
     "IMAGEID": f"sha256:{'3' * 64}", "FIMAGE": "ledger/image:1", "FIMAGENAME": "ledger/image", "FIMAGEID": f"sha256:{'c' * 64}",
     "FIMAGEHEX": "c" * 64, "FIMAGESHORT": "c" * 12, "PROJECT": "/srv/project", "ENGINE": "/srv/engine",
 }
@@ -39,7 +40,7 @@ KNOWN = {
 def decided(mode: Mode, data: bytes) -> str:
     """What the core makes of bytes: ``allowed``, or the rule that refuses them."""
     images = (AllowedImage(canonical(attacking.IMAGE), WORDS["IMAGEID"], "test"),)
-    plan = GuardPlan(mode, "unix:///x", (1, 41), images, (), (), (), GuardLimits(), "freeze", None, False, ())
+    plan = GuardPlan(mode, "unix:///x", (1, 41), images, (), (), (), GuardLimits(), "descriptor", None, False, ())
     session = Session("run", plan, (PathMap("/srv/project", "/srv/project"),), network="5" * 64, network_name="aienv-run")
     try:
         end = head_end(data, 0)
@@ -51,7 +52,7 @@ def decided(mode: Mode, data: bytes) -> str:
         if len(payload) > MAX_BODY_BYTES:
             return "body.size"
         body = parse(payload) if payload.strip() and call.route.body in ("json", "empty") else {}
-        if body and call.route.body == "empty":
+        if (body and call.route.body == "empty") or (payload and call.route.body == "none"):
             return "body.unexpected"
         call = replace(call, body=body)
         known = {asked: KNOWN.get((asked.kind, asked.text.lstrip("/"))) for asked in references(call)}
@@ -63,7 +64,9 @@ def decided(mode: Mode, data: bytes) -> str:
     return "allowed"
 
 
-CORE = [row for row in rows() if row.core]
+# What only the file system or the engine can tell: where a link leads, whether a name is somebody else's already.
+ELSEWHERE = ("binds-link", "mounts-link", "volume-foreign", "volume-create-foreign", "tag-onto-foreign", "commit-onto-foreign")
+CORE = [row for row in rows() if row.core and not row.id.startswith(ELSEWHERE)]
 
 
 def test_core() -> None:
