@@ -28,7 +28,7 @@ class DockerSide:
         self._config = parse(config)
         self._log = DockerLog(lambda kind, facts: write(kind, dict(facts)))
         self._lock = threading.Lock()
-        self._proxy: socket.socket | None = None  # of the containers' network; egress gets copies
+        self._proxies: list[socket.socket] = []  # of the containers' network, and of builds; egress gets copies
         self._egress: Egress | None = None
         self._guard = Guard(self._config, self._log.write, self._serve_proxy)
 
@@ -36,7 +36,8 @@ class DockerSide:
         """What serves the containers' way out, from now on and in the present phase; again in each phase."""
         with self._lock:
             self._egress = egress
-            self._hand_over()
+            for proxy in self._proxies:
+                self._hand_over(proxy)
 
     def listen(self, phase: str, sockets: Mapping[str, socket.socket]) -> None:
         """Raises OSError, KeyError: there is no listening socket."""
@@ -54,9 +55,8 @@ class DockerSide:
         found = self._guard.close()
         self._tell()
         with self._lock:
-            if self._proxy is not None:
-                self._proxy.close()
-                self._proxy = None
+            while self._proxies:
+                self._proxies.pop().close()
         return found
 
     def _tell(self) -> None:
@@ -66,12 +66,12 @@ class DockerSide:
     def _serve_proxy(self, listener: socket.socket) -> None:
         """Called in the guard's thread, once its containers have a network."""
         with self._lock:
-            self._proxy = listener
-            self._hand_over()
+            self._proxies.append(listener)
+            self._hand_over(listener)
 
-    def _hand_over(self) -> None:
-        if self._egress is not None and self._proxy is not None:
-            self._egress.add(self._proxy.dup())
+    def _hand_over(self, proxy: socket.socket) -> None:
+        if self._egress is not None:
+            self._egress.add(proxy.dup())
 
 
 def listening(path: Path) -> socket.socket:

@@ -24,7 +24,8 @@ from orchestrator.egress.session import Session
 from orchestrator.egress.upstream import Dialled, Dialler, as_it_is
 from orchestrator.egress.usage import Usage, Write
 from orchestrator.model.network import NetworkUse, Phase
-from orchestrator.wire.loop import FOREVER, Loop, Task, TimedOut, pause
+from orchestrator.wire.listener import Listener
+from orchestrator.wire.loop import Loop, TimedOut
 from orchestrator.wire.wires import Wire
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 512  # at once; more wait in the backlog
 DESCRIPTORS_EACH = 2
 DESCRIPTORS_BESIDES = 256  # pipes, look-ups, the log
-NO_DESCRIPTORS_S = 0.2
 ANSWER_S = 5.0
 MAX_FAULTS = 100  # of ours that are told of
 
@@ -73,7 +73,7 @@ class Egress:
         self._vault = Vault(config.secrets, plan.git)
         self._locators: Mapping[str, Locate] = {"proxy": by_address(self._judge), "gateway": by_service(plan.gateways, self._judge)}
         self._authorities: Authorities | None = None
-        self._listeners: list[_Listener] = []
+        self._listeners: list[Listener] = []
         self._services: Services | None = None  # of the present phase
         self._ssh_agent: SshAgent | None = None
         self._deadlines = deadlines
@@ -138,13 +138,20 @@ class Egress:
         self._services = services
         self._usage.begin(phase)
         for name, sock in listeners.items():
-            self._listeners.append(_Listener(services, sock, self._locators[name], tunnels=name == "proxy", limit=self._limit))
+            self._listeners.append(self._listener(services, sock, name, shared=False))
 
     def _add(self, sock: socket.socket) -> None:
         if self._services is None:
             sock.close()
             return
-        self._listeners.append(_Listener(self._services, sock, self._locators["proxy"], tunnels=True, limit=self._limit, shared=True))
+        self._listeners.append(self._listener(self._services, sock, "proxy", shared=True))
+
+    def _listener(self, services: Services, sock: socket.socket, name: str, *, shared: bool) -> Listener:
+        locate = self._locators[name]
+        return Listener(
+            self._loop, sock, lambda client: _serve(services, client, locate, tunnels=name == "proxy"), lambda count: count >= self._limit,
+            shared=shared,
+        )  # fmt: skip
 
     def _end(self) -> None:
         self._services = None
@@ -179,68 +186,14 @@ def _host_keys(config: EgressConfig) -> tuple[bytes, ...]:
         raise EgressFailed("a key of the ssh host is not base64") from None
 
 
-class _Listener:
-    """One listening socket and its connections. ``shared``: it is to be served again."""
-
-    def __init__(
-        self, services: Services, sock: socket.socket, locate: Locate, *, tunnels: bool, limit: int, shared: bool = False
-    ) -> None:
-        self._services = services
-        self._loop = services.loop
-        self._sock = sock
-        self._locate = locate
-        self._tunnels = tunnels
-        self._limit = limit
-        self._shared = shared
-        self._connections: set[Task] = set()
-        sock.setblocking(False)
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each connection inherits it
-        self._task = self._loop.spawn(self._accept())
-        self._loop.watch(sock.fileno(), self)
-
-    def notice(self, events: int) -> None:
-        self._loop.schedule(self._task)
-
-    def close(self) -> None:
-        self._loop.end(self._task)
-        for task in list(self._connections):
-            self._loop.end(task)
-        self._loop.forget(self._sock.fileno())
-        if not self._shared:
-            with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_RDWR)  # whoever else holds this socket has no listener either
-        self._sock.close()
-
-    async def _accept(self) -> None:
-        while True:
-            try:
-                while len(self._connections) < self._limit:
-                    sock, _ = self._sock.accept()
-                    sock.setblocking(False)
-                    task = self._loop.spawn(self._connection(sock))
-                    self._connections.add(task)
-                    task.ended = lambda task=task: self._gone(task)
-                deadline = FOREVER
-            except BlockingIOError:
-                deadline = FOREVER
-            except OSError:  # no descriptors left: they come back when connections end
-                deadline = self._loop.in_seconds(NO_DESCRIPTORS_S)
-            with contextlib.suppress(TimedOut):
-                await pause(deadline)
-
-    def _gone(self, task: Task) -> None:
-        self._connections.discard(task)
-        self._loop.schedule(self._task)
-
-    async def _connection(self, sock: socket.socket) -> None:
-        client = Wire(self._loop, sock)
-        try:
-            head = await Session(self._services, client, self._locate, tunnels=self._tunnels).serve()
-            if head is not None:
-                await connect(self._services, client, head)
-        finally:
-            client.close()
+async def _serve(services: Services, sock: socket.socket, locate: Locate, *, tunnels: bool) -> None:
+    client = Wire(services.loop, sock)
+    try:
+        head = await Session(services, client, locate, tunnels=tunnels).serve()
+        if head is not None:
+            await connect(services, client, head)
+    finally:
+        client.close()
 
 
 def _connection_limit() -> int:

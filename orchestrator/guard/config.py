@@ -13,7 +13,8 @@ class GuardConfig:
     ``writers``: containers that can write the project and are not made through the guard: the agent's own. ``adopt``: folders whose
     compose projects' containers, those that are there now, belong to the session. ``toolbox``: the folder that the gate runs from, and
     ``gate_image``: the image under it, by id; None: nothing can stand in the containers' network, an empty image is made. ``ports_here``:
-    clients share this process's loopback, so published ports appear there when no porter was given.
+    clients share this process's loopback, so published ports appear there when no porter was given. ``mask``, ``unmask``: patterns of
+    files of the maps that stay empty in containers; () where such files are empty themselves.
     """
 
     session: Session
@@ -23,6 +24,8 @@ class GuardConfig:
     toolbox: str | None = None
     gate_image: str | None = None
     ports_here: bool = False
+    mask: tuple[str, ...] = ()
+    unmask: tuple[str, ...] = ()
 
 
 def parse(plain: object) -> GuardConfig:

@@ -14,10 +14,10 @@ from orchestrator.guard.calls import Denied, PortAsk, deny
 from orchestrator.guard.gate import GateLost
 from orchestrator.guard.ports import OPENED_ON
 from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
-from orchestrator.wire.loop import FOREVER, Loop, Task, TimedOut, pause
+from orchestrator.wire.listener import Listener
+from orchestrator.wire.loop import Loop, Task, TimedOut
 from orchestrator.wire.wires import Wire
 
-NO_DESCRIPTORS_S = 0.2
 BACKLOG = 128
 
 Listen = Callable[[int], Awaitable[socket.socket]]
@@ -65,13 +65,12 @@ class Publisher:
     """
 
     def __init__(self, loop: Loop, listen: Listen, dial: Dial, address_of: AddressOf, limits: PublishLimits = DEFAULTS) -> None:
-        self._loop = loop
+        self.loop = loop
         self._listen = listen
         self._dial = dial
         self._address_of = address_of
         self._limits = limits
         self._open: dict[str, _Opened] = {}
-        self._connections = 0
 
     async def open(self, container: str, asks: tuple[PortAsk, ...]) -> Published:
         """Open all of them or none; again: what is open already.
@@ -129,26 +128,27 @@ class Publisher:
         raise AssertionError("a range has a last port")
 
     @property
-    def full(self) -> bool:
-        return self._connections >= self._limits.connections
+    def connections(self) -> int:
+        return sum(port.count for opened in self._open.values() for port in opened.ports)
 
-    def count(self, change: int) -> None:
-        """A connection came or went; whoever waits for room looks again."""
-        was_full = self.full
-        self._connections += change
-        if was_full and not self.full:
-            for opened in self._open.values():
-                for port in opened.ports:
-                    port.look()
+    @property
+    def full(self) -> bool:
+        return self.connections >= self._limits.connections
+
+    def look(self) -> None:
+        """There may be room for whoever waits, at any port."""
+        for opened in self._open.values():
+            for port in opened.ports:
+                port.look()
 
     async def carry(self, container: str, port: int, sock: socket.socket) -> None:
         """One connection, from its acceptance to its end."""
-        client = Wire(self._loop, sock)
+        client = Wire(self.loop, sock)
         target: Wire | None = None
         try:
             target = await self._target(container, port)
             if target is not None:
-                await tunnel(self._loop, client, target)
+                await tunnel(self.loop, client, target)
                 target.close()
             client.close()  # nobody there: an end without an error, as clients know it from Docker's own proxy
         except (OSError, TimedOut, SourceLost, SinkLost):
@@ -169,7 +169,7 @@ class Publisher:
         dialled.setblocking(False)
         with contextlib.suppress(OSError):
             dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Wire(self._loop, dialled)
+        return Wire(self.loop, dialled)
 
 
 def _refusal(ask: PortAsk, number: int, problem: Exception) -> Denied:
@@ -183,60 +183,15 @@ def _refusal(ask: PortAsk, number: int, problem: Exception) -> Denied:
             return deny("ports.unavailable", f"port {number} for {ask.port}/tcp could not be opened: {problem or 'no answer'}", status=500)
 
 
-class _Port:
-    """One listening socket and its connections."""
+class _Port(Listener):
+    """A published port of a container."""
 
-    def __init__(self, publisher: Publisher, container: str, inside: int, sock: socket.socket) -> None:
+    def __init__(self, publisher: "Publisher", container: str, inside: int, sock: socket.socket) -> None:
         self.inside = inside
         self.number: int = sock.getsockname()[1]
         self._publisher = publisher
-        self._container = container
-        self._sock = sock
-        self._loop = publisher._loop
-        self._connections: set[Task] = set()
-        sock.setblocking(False)
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each connection inherits it
-        self._task = self._loop.spawn(self._accept())
-        self._loop.watch(sock.fileno(), self)
-
-    def notice(self, events: int) -> None:
-        self.look()
-
-    def look(self) -> None:
-        self._loop.schedule(self._task)
-
-    def close(self) -> None:
-        self._loop.end(self._task)
-        for task in list(self._connections):
-            self._loop.end(task)
-        self._loop.forget(self._sock.fileno())
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # whoever else holds this socket has no listener either
-        self._sock.close()
-
-    async def _accept(self) -> None:
-        while True:
-            deadline = FOREVER
-            try:
-                while not self._publisher.full:
-                    sock, _ = self._sock.accept()
-                    sock.setblocking(False)
-                    self._serve(sock)
-            except BlockingIOError:
-                pass
-            except OSError:  # no descriptors left: they come back when connections end
-                deadline = self._loop.in_seconds(NO_DESCRIPTORS_S)
-            with contextlib.suppress(TimedOut):
-                await pause(deadline)
-
-    def _serve(self, sock: socket.socket) -> None:
-        self._publisher.count(1)
-        task = self._loop.spawn(self._publisher.carry(self._container, self.inside, sock))
-        self._connections.add(task)
-        task.ended = lambda: self._gone(task, sock)
+        super().__init__(publisher.loop, sock, lambda client: publisher.carry(container, inside, client), lambda _: publisher.full)
 
     def _gone(self, task: Task, sock: socket.socket) -> None:
-        sock.close()  # a task that was ended before its first turn has closed nothing
-        self._connections.discard(task)
-        self._publisher.count(-1)
+        super()._gone(task, sock)
+        self._publisher.look()

@@ -28,14 +28,14 @@ from orchestrator.guard.watching import adopt, learn_folders, look, routes_in_us
 from orchestrator.model.guard import EGRESS_PORT
 from orchestrator.model.task import SandboxRules
 from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
-from orchestrator.wire.loop import FOREVER, Loop, Task, TimedOut, pause
+from orchestrator.wire.listener import Listener
+from orchestrator.wire.loop import FOREVER, Loop, TimedOut, pause
 from orchestrator.wire.wires import Wire
 
 ANSWER_S = 10.0
 SETTLE_S = 30.0  # operations under way when the guard ends
 SWEEP_S = 60.0
 MAX_CONNECTIONS = 256
-NO_DESCRIPTORS_S = 0.2
 
 Removed = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -163,7 +163,7 @@ class Guard:
         if porter is not None:
             self._porter = GateClient(self._loop, porter)
             self._loop.spawn(self._publish_again())
-        self._listeners.append(Listener(self._loop, listener, self._serve))
+        self._listeners.append(Listener(self._loop, listener, self._connection, lambda count: count >= MAX_CONNECTIONS))
 
     async def _publish_again(self) -> None:
         """Containers of an earlier command may still run, and had their ports in its place."""
@@ -179,11 +179,15 @@ class Guard:
         if porter is not None:
             porter.close()
 
-    async def _serve(self, client: Wire) -> None:
-        if self._services.session.plan.mode == "full":
-            await self._relay(client)
-        else:
-            await ClientSession(self._services, client).serve()
+    async def _connection(self, sock: socket.socket) -> None:
+        client = Wire(self._loop, sock)
+        try:
+            if self._services.session.plan.mode == "full":
+                await self._relay(client)
+            else:
+                await ClientSession(self._services, client).serve()
+        finally:
+            client.close()
 
     async def _relay(self, client: Wire) -> None:
         """Mode full: bytes both ways, and a line in the log for each connection."""
@@ -321,56 +325,3 @@ async def _void_image(services: Services) -> str:
     if status != 200 or b'"error' in answer:
         raise DaemonLost(f"an empty image could not be made: {answer[:200].decode('utf-8', 'replace')}")
     return name
-
-
-class Listener:
-    """A listening socket and its connections."""
-
-    def __init__(self, loop: Loop, sock: socket.socket, serve: Callable[[Wire], Coroutine[float, None, None]]) -> None:
-        self._loop = loop
-        self._sock = sock
-        self._serve = serve
-        self._connections: set[Task] = set()
-        sock.setblocking(False)
-        self._task = loop.spawn(self._accept())
-        loop.watch(sock.fileno(), self)
-
-    def notice(self, events: int) -> None:
-        self._loop.schedule(self._task)
-
-    def close(self) -> None:
-        self._loop.end(self._task)
-        for task in list(self._connections):
-            self._loop.end(task)
-        self._loop.forget(self._sock.fileno())
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # whoever else holds this socket has no listener either
-        self._sock.close()
-
-    async def _accept(self) -> None:
-        while True:
-            deadline = FOREVER
-            try:
-                while len(self._connections) < MAX_CONNECTIONS:
-                    sock, _ = self._sock.accept()
-                    sock.setblocking(False)
-                    task = self._loop.spawn(self._connection(sock))
-                    self._connections.add(task)
-                    task.ended = lambda task=task: self._gone(task)
-            except BlockingIOError:
-                pass
-            except OSError:  # no descriptors left: they come back when connections end
-                deadline = self._loop.in_seconds(NO_DESCRIPTORS_S)
-            with contextlib.suppress(TimedOut):
-                await pause(deadline)
-
-    def _gone(self, task: Task) -> None:
-        self._connections.discard(task)
-        self._loop.schedule(self._task)
-
-    async def _connection(self, sock: socket.socket) -> None:
-        client = Wire(self._loop, sock)
-        try:
-            await self._serve(client)
-        finally:
-            client.close()

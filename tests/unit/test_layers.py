@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "harvest.receive", "presets.resolve", "trees",
          "egress.attempts", "egress.connect", "egress.own_addresses", "egress.pushes",
          "egress.resolver", "egress.server", "egress.session", "egress.sshagent", "egress.tls", "egress.upstream",
-         "wire.exchange", "wire.flows", "wire.loop", "wire.wires",
+         "wire.exchange", "wire.flows", "wire.listener", "wire.loop", "wire.wires",
          "guard.server", "guard.session", "guard.daemon", "guard.pins", "guard.gate", "guard.gate_program", "guard.publish", "guard.launch",
          "guard.uploads", "guard.sweep", "guard.services", "guard.effects",
          "guard.watching", "guard.alone", "guard.masking", "guard.beneath",

@@ -96,7 +96,7 @@ def test_bytes_both_ways_and_each_end_by_itself(place: Looped) -> None:
                 accepted.sendall(b"y" * size)
             sender.join(DEADLINE_S)
             assert everything(sock) == b"y" * size
-        until(lambda: ports._connections == 0)
+        until(lambda: ports.connections == 0)
 
 
 def test_all_or_none(place: Looped) -> None:
@@ -264,7 +264,7 @@ def test_closing_ends_connections(place: Looped) -> None:
             for end in (sock, accepted):
                 with contextlib.suppress(ConnectionResetError):
                     assert end.recv(1) == b""
-        assert ports._connections == 0
+        assert ports.connections == 0
 
 
 def test_a_side_that_breaks_off(place: Looped) -> None:

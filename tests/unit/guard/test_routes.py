@@ -53,7 +53,8 @@ def test_found(method: str, path: str, route: str, ref: str) -> None:
         ("GET", "/debug/pprof/cmdline"), ("POST", "/containers/web/checkpoints"), ("GET", "/containers/web/checkpoints"),
         ("POST", "/containers/web/copy"), ("PUT", "/volumes/data"), ("GET", "/libpod/info"), ("POST", "/libpod/containers/create"),
         ("PATCH", "/containers/web"), ("POST", "/containers/web"), ("PUT", "/containers/web/json"), ("GET", "/"),
-        ("OPTIONS", "/containers/json"), ("GET", "/containers"), ("GET", "/containers/web"), ("GET", "/images"), ("POST", "/commit/x"), ("GET", "/events/x"),
+        ("OPTIONS", "/containers/json"), ("GET", "/containers"), ("GET", "/containers/web"), ("GET", "/images"), ("POST", "/commit/x"),
+        ("GET", "/events/x"),
         ("POST", "/distribution/x/json"), ("GET", "/build"), ("HEAD", "/info"), ("DELETE", "/networks"), ("CONNECT", "/grpc"),
     ],
 )  # fmt: skip
