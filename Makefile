@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest
 WORKERS ?= 2
 
-.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress clean
+.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress bench-guard clean
 
 help:
 	@printf '%s\n' \
@@ -17,6 +17,7 @@ help:
 	  'make lint types   ruff; mypy --strict' \
 	  'make bench        what a run costs, against a plain clone and a raw engine' \
 	  'make bench-egress what the way out costs, against sandbox-runtime and no proxy' \
+	  'make bench-guard  what the Docker guard costs, against the raw socket and haproxy' \
 	  'make clean        remove what these made in the tree'
 
 setup:
@@ -54,6 +55,9 @@ bench: setup-test
 
 bench-egress: setup-test
 	$(PYTHON) bench/egress.py
+
+bench-guard: setup-test
+	$(PYTHON) bench/guard.py
 
 clean:
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
