@@ -28,19 +28,21 @@ from orchestrator.model.guard import GuardLimits
 
 NO_NEW_PRIVILEGES = "no-new-privileges"
 CPU_PERIOD_US = 100_000
-ALWAYS_DROPPED = "NET_RAW"  # raw sockets forge addresses: of the proxy, of other containers
-# The engine's own default, without NET_RAW. MKNOD makes no device usable: the devices' cgroup refuses to open it.
+# Raw sockets forge addresses: of the proxy, of other containers. A device made in the workspace is one on the host, too, where no cgroup
+# refuses to open it.
+ALWAYS_DROPPED = ("MKNOD", "NET_RAW")
+# The engine's own default, without these.
 CAPABILITIES = frozenset([
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
     "SETUID", "SYS_CHROOT",
 ])  # fmt: skip
-# Each belongs to the container's own network or ipc namespace, and spends only what its memory limit bounds.
+# Each belongs to the container's own network or ipc namespace, and spends only what its memory limit bounds. None of IPv6: the host
+# has a link-local address at its end of every bridge.
 SYSCTLS = frozenset([
     "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
     "net.core.somaxconn", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range",
     "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_tw_reuse", "net.ipv6.conf.all.disable_ipv6",
-    "net.ipv6.conf.default.disable_ipv6",
+    "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_tw_reuse",
 ])  # fmt: skip
 UNBOUNDED = (1 << 63) - 1
 # (from, to). -1 is no limit where memory and pids limits bound it anyway; nice, rtprio and rttime would take time from others.
@@ -252,7 +254,7 @@ HOST_CONFIG: Mapping[str, FieldRule] = {
 def drop_capabilities(dropped: Json) -> list[Json]:
     """With what no container has."""
     names = dropped if isinstance(dropped, list) else []
-    return names if ALWAYS_DROPPED in names or "ALL" in names else [*names, ALWAYS_DROPPED]
+    return names if "ALL" in names else [*names, *(one for one in ALWAYS_DROPPED if one not in names)]
 
 
 def bounded(found: Object, limits: GuardLimits) -> tuple[Object, Usage]:

@@ -1,14 +1,16 @@
 """How a daemon reads a body: the rules of Go's decoder, for the fields that matter to safety. Independent of the guard's own reader.
 
-Keys match exactly or by folding; a key that comes again is decoded into what is there: objects and maps are merged, lists replaced, the
-last value wins, ``null`` resets pointers, maps and lists and leaves everything else. Only the first document counts. Daemons before 27
-take HostConfig's fields from the top when there is no HostConfig.
+Keys match exactly or by folding; a key that comes again is decoded into what is there: objects and maps are merged, lists replaced (but
+objects in them merged with those that stood at their place), the last value wins, ``null`` resets pointers, maps and lists and leaves
+everything else. Only the first document counts. Daemons before 27 take HostConfig's fields from the top when there is no HostConfig.
+Compared with Go 1.27's encoding/json on some thousands of the bodies that ``test_differential`` makes.
 """
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 Pairs = list[tuple[str, Any]]
@@ -141,7 +143,8 @@ def _decode(kind: Any, value: Any, there: Any) -> Any:
             return None
         if not isinstance(value, list):
             raise Mismatch
-        return [_decode(kind.of, item, None) for item in value]
+        before = there if isinstance(there, list) else []
+        return [_decode(kind.of, item, one) for item, one in zip_longest(value, before[: len(value)])]
     if kind == WORDS:
         return [value] if isinstance(value, str) else _decode(List(str), value, there)
     if value is None:

@@ -320,6 +320,13 @@ def test_reader(data: str, privileged: bool | None) -> None:
     assert go.host_config(go.read(go.CREATE, data.encode())).get("Privileged") is privileged
 
 
+def test_reader_merges_what_stands_in_lists() -> None:
+    """A second list is decoded over the first: a mount of two halves."""
+    data = b'{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/"}],"mounts":[{"Target":"/x"}]}}'
+    (mount,) = go.read(go.CREATE, data).get("HostConfig", "Mounts")
+    assert mount.said == {"Type": "bind", "Source": "/", "Target": "/x"}
+
+
 def test_checks_see_what_they_look_for() -> None:
     """Bodies of clients, forwarded as they came, fail."""
     for data in (b'{"Image":"app"}', b'{"Image":"app","hostconfig":{"Privileged":true}}'):
