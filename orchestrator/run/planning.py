@@ -160,17 +160,24 @@ def _guard(
     if (commit := found.commit) is not None:
         mirror = found.mirror
         tree = Tree(lambda paths: mirrors.which(mirror, commit, paths), lambda path: mirrors.read_file(mirror, commit, path))
-    return plan_guard(asked, tree, lambda: _engine_view(chosen, make))
+    return plan_guard(asked, tree, lambda: _engine_view(task.docker, chosen, make))
 
 
-def _engine_view(chosen: Chosen, make: Callable[[BackendName], Backend]) -> "EngineView":
+def _engine_view(mode: str, chosen: Chosen, make: Callable[[BackendName], Backend]) -> "EngineView":
     from orchestrator.backends.docker import DockerBackend
     from orchestrator.guard.launch import EngineView
 
     backend, facts = chosen.backend, chosen.facts
     if facts.name == "local":
         backend = make("docker")
-        facts = backend.check()
+        try:
+            facts = backend.check()
+        except BackendUnavailable as problem:
+            raise BackendUnavailable(
+                f"docker mode {mode!r} needs an engine: {problem.message}",
+                remedy="start Docker, set DOCKER_HOST, or --docker none",
+                code=problem.code,
+            ) from problem
     assert isinstance(backend, DockerBackend)
     engine = backend.engine
     major, _, minor = dict(facts.details)["api"].partition(".")

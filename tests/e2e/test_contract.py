@@ -86,7 +86,7 @@ REFUSED_BEFORE_A_RUN = [
     pytest.param(("run", "--require-isolation", "container", "--", "true"), 5, "engine.sock", id="container-required"),
     pytest.param(("run", "--backend", "local", "--require-isolation", "container", "--", "true"), 5, "container", id="contradiction"),
     pytest.param(("run", "--backend", "local", "--image", "debian", "--", "true"), 5, "image", id="image-without-engine"),
-    pytest.param(("run", "--docker", "guarded", "--", "true"), 5, "docker", id="not-in-this-version"),
+    pytest.param(("run", "--docker", "guarded", "--", "true"), 5, "--docker none", id="docker-without-an-engine"),
     pytest.param(("run", "--preset", "pipp", "--", "true"), 2, "perhaps 'pip'?", id="preset"),
     pytest.param(("run", "--secret", "SOME_TOKEN", "--", "true"), 2, "--secret-host SOME_TOKEN=HOST", id="secret-without-host"),
     pytest.param(("run", "--secret", "ANTHROPIC_API_KEY", "--", "true"), 4, "--allow-host api.anthropic.com", id="secret-without-rule"),

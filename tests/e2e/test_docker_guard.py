@@ -3,7 +3,7 @@
 import json
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,24 @@ INSIDE = "export PATH=$PATH:/opt/aienv/bin; "
 LABEL = "dev.aienv.run"
 
 
-@pytest.fixture
-def docker(aienv: Aienv, any_engine: Engine, repo: Path) -> Iterator[Aienv]:
-    """The product in a container of each engine; the repository has a compose file and a client. Nothing may be left afterwards."""
-    name = engines.image(any_engine, "busybox")
+def guarded(aienv: Aienv, engine: Engine, repo: Path) -> Iterator[Aienv]:
+    """The product in a container; the repository has a compose file and a client. Nothing may be left afterwards."""
+    name = engines.image(engine, "busybox")
     shutil.copy(CLIENT, repo / "client.py")
     commit(repo, {"compose.yaml": COMPOSE, ".env": "TOKEN=in-the-history\n"})
-    product = replace(aienv, options=("--backend", "docker", "--image", name), environ={**aienv.environ, "DOCKER_HOST": any_engine.address})
-    yield product
-    assert left_in(any_engine) == []
+    yield replace(aienv, options=("--backend", "docker", "--image", name), environ={**aienv.environ, "DOCKER_HOST": engine.address})
+    assert left_in(engine) == []
+
+
+@pytest.fixture
+def docker(aienv: Aienv, engine: Engine, repo: Path) -> Iterator[Aienv]:
+    yield from guarded(aienv, engine, repo)
+
+
+@pytest.fixture
+def either(aienv: Aienv, any_engine: Engine, repo: Path) -> Iterator[Aienv]:
+    """With each engine in turn: where they differ."""
+    yield from guarded(aienv, any_engine, repo)
 
 
 def left_in(engine: Engine) -> list[str]:
@@ -59,12 +68,12 @@ def answers(done: Done) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"[")]
 
 
-def create(name: str, command: str, host: dict[str, object] | None = None, **members: object) -> str:
+def create(name: str, command: str, host: Mapping[str, object] | None = None, **members: object) -> str:
     body = {"Image": "aienv-test/busybox", "Cmd": ["sh", "-c", command], "HostConfig": host or {}, **members}
     return f"POST /containers/create?name={name} {json.dumps(body)}"
 
 
-def test_containers_of_a_run(docker: Aienv, repo: Path) -> None:
+def test_containers_of_a_run(either: Aienv, repo: Path) -> None:
     """A container mounts the workspace, publishes a port inside, writes what is harvested, and is there for the checks; then it is gone."""
     (repo / "loose.env").write_text("SECRET=of-the-user\n")
     web = "cat /w/.env /w/loose.env; echo made > /w/made; mkdir /x; echo hello > /x/index.html; exec httpd -f -p 80 -h /x"
@@ -76,14 +85,14 @@ def test_containers_of_a_run(docker: Aienv, repo: Path) -> None:
     agent = calls(create("web", web, host, ExposedPorts={"80/tcp": {}}), "POST /containers/web/start")
     agent += "; until [ -s made ]; do sleep 0.1; done; " + calls("GET /containers/web/logs?stdout=1&stderr=1", "GET /containers/json")
     agent += "; unset http_proxy; for i in $(seq 50); do wget -q -O - http://127.0.0.1:8080/ && break; sleep 0.1; done"
-    check = calls("GET /containers/web/json") + " | grep -q '\"Running\": true'"
-    done = docker.run("--json", "--timeout", "60s", "--with-changes", "--check", check, "--", "sh", "-c", f"({agent}) >&2")
+    check = "unset http_proxy; for i in $(seq 50); do wget -q -O - http://127.0.0.1:8080/ && exit; sleep 0.1; done; exit 1"
+    done = either.run("--json", "--timeout", "60s", "--with-changes", "--check", check, "--", "sh", "-c", f"({agent}) >&2")
     assert done.code == 0, done.errors
     report = done.document
     said = done.errors
     assert [secret for secret in ("in-the-history", "of-the-user") if secret in said] == [], "masked files are empty in containers, too"
     assert "hello" in said.splitlines(), "the published port is inside, on 127.0.0.1"
-    assert report["checks"][0]["exit_code"] == 0
+    assert (report["checks"][0]["exit_code"], report["checks"][0]["output_tail"].splitlines()[-1:]) == (0, ["hello"])
     changed = {file["path"] for file in report["result"]["changed_files"]}
     assert changed == {"made"}, "what a container wrote is work; emptied secrets are no change"
     assert git("show", f"{report['result']['branch']}:.env", cwd=repo) == "TOKEN=in-the-history\n"
@@ -150,7 +159,7 @@ def test_two_runs_do_not_see_each_other(docker: Aienv, repo: Path) -> None:
     assert len(branches(repo)) == 0
 
 
-def test_full_only_by_the_flag(docker: Aienv, any_engine: Engine, repo: Path) -> None:
+def test_full_only_by_the_flag(docker: Aienv, repo: Path) -> None:
     """Named in a task file it is refused; by the flag the agent speaks with the engine itself, and the user is warned."""
     (repo / "task.yaml").write_text("version: 1\ncommand: [true]\ndocker: full\n")
     assert docker.run("task.yaml").code == 4
@@ -160,3 +169,22 @@ def test_full_only_by_the_flag(docker: Aienv, any_engine: Engine, repo: Path) ->
     assert any(LABEL in one["Labels"] for one in containers), "it sees its own container, as nobody guarded does"
     assert "root on this machine" in done.errors
     assert "full access" in done.errors
+
+
+
+def test_containers_have_the_runs_own_way_out(docker: Aienv, engine: Engine) -> None:
+    """In a container the same proxy and the same rules: what is not allowed is refused there, and told as the run's; in each phase."""
+    name = engines.image(engine, "debian")
+    ask = 'place=${http_proxy#http://}; exec 3<>"/dev/tcp/${place%:*}/${place#*:}"; '
+    ask += 'printf "GET http://blocked.example.org/ HTTP/1.0\\r\\n\\r\\n" >&3; '
+    body = {"Image": name, "Cmd": ["bash", "-c", ask + "cat <&3; (exec 4<>/dev/tcp/192.0.2.1/80) || echo no route; sleep 600"]}
+    made = (f"POST /containers/create?name=out {json.dumps(body)}", "POST /containers/out/start")
+    told = calls("GET /containers/out/logs?stdout=1&stderr=1")
+    wait = f"for i in $(seq 100); do {told} | grep -q 'no route' && break; sleep 0.2; done; "
+    done = docker.run("--json", "--allow-image", name, "--setup", calls(*made), "--", "sh", "-c", f"({wait}{told}) >&2")
+    assert "403" in done.errors, done.errors
+    denied = {denial["host"]: denial["count"] for denial in done.document["network"]["denied"]}
+    assert denied == {"blocked.example.org": 1}
+    again = calls("POST /containers/out/restart?t=0") + " >&2; sleep 2"
+    done = docker.run("--json", "--allow-image", name, "--setup", f"{calls(*made)}; {wait}", "--", "sh", "-c", again)
+    assert [denial["count"] for denial in done.document["network"]["denied"]] == [2], done.errors
