@@ -254,6 +254,11 @@ class CreateExec:
 
 
 @dataclass(frozen=True, slots=True)
+class StartExec:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateNetwork:
     name: str
 
@@ -324,7 +329,7 @@ class ConnectNetwork:
 
 
 Effect = (
-    NoEffect | CreateContainer | StartContainer | RemoveContainer | UpdateContainer | CreateExec | CreateNetwork | RemoveNetwork
+    NoEffect | CreateContainer | StartContainer | RemoveContainer | UpdateContainer | CreateExec | StartExec | CreateNetwork | RemoveNetwork
     | CreateVolume | RemoveVolume | Pull | Build | TagImage | Commit | Load | RemoveImage | ConnectNetwork
 )  # fmt: skip
 

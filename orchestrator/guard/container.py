@@ -61,6 +61,7 @@ from orchestrator.guard.ports import OPENED_ON, port_bindings, publish_all
 from orchestrator.guard.quota import admit
 
 NO_DNS = ["127.0.0.1"]  # the container itself: names that the engine's own answers do not have are asked nowhere
+SOON = ("timeout:1", "attempts:1")
 PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 NO_PROXY_NAMES = ("NO_PROXY", "no_proxy")
 _MILLISECOND_NS = 1_000_000
@@ -168,7 +169,7 @@ def judge_create(
             "NetworkMode": mode,
             "CapDrop": drop_capabilities(host.get("CapDrop")),
             "SecurityOpt": [NO_NEW_PRIVILEGES],
-            **({} if mode.startswith(SHARED) else {"Dns": [*NO_DNS]}),  # its names are looked up as the other one's
+            **_names(host, mode, session),
             **({"CgroupParent": session.plan.cgroup_parent} if session.plan.cgroup_parent else {}),
             **({"RestartPolicy": {"Name": "no"}} if _held_by_freezing(mounts, session) else {}),
             **({"PortBindings": port_bindings(ports, OPENED_ON)} if engine_publishes and ports else {}),
@@ -231,6 +232,14 @@ def _image(config: Object, known: Known, session: Session) -> Thing:
     if thing is None:
         raise refuse_image(name, session)
     return thing
+
+
+def _names(host: Object, mode: str, session: Session) -> Object:
+    """Nobody outside is asked, and the answer to that comes soon: 20.10 gives none. In another one's network its names are the other's,
+    in a network that the user named they are that network's."""
+    if mode.startswith(SHARED) or not session.own_network:
+        return {}
+    return {"Dns": [*NO_DNS], "DnsOptions": host.get("DnsOptions") or [*SOON]}
 
 
 def _published(asked: Object, body: Object, ports: tuple[PortAsk, ...], mode: str, session: Session) -> tuple[PortAsk, ...]:

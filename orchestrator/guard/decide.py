@@ -33,9 +33,11 @@ from orchestrator.guard.calls import (
     RemoveVolume,
     Session,
     StartContainer,
+    StartExec,
     TagImage,
     Thing,
     UpdateContainer,
+    Usage,
     deny,
 )
 from orchestrator.guard.filters import Listed, judge_filters, strict_references, with_ids, with_own_label
@@ -43,6 +45,7 @@ from orchestrator.guard.imagenames import refuse_image
 from orchestrator.guard.mounts import parse_mounts
 from orchestrator.guard.ports import parse_ports
 from orchestrator.guard.queries import Pairs, judge
+from orchestrator.guard.quota import admit
 from orchestrator.guard.registry import Registry
 from orchestrator.guard.routes import Route, find
 from orchestrator.guard.strictjson import encode
@@ -250,7 +253,8 @@ def _create(call: Call, known: Known, state: State) -> Forward:
 
 def _update(call: Call, known: Known, state: State) -> Forward:
     thing = found(known, "container", call.ref)
-    body, share = update.judge_update(call.body or {}, state.session, state.registry.usage_without(thing.id))
+    made = state.registry.containers[thing.id]
+    body, share = update.judge_update(call.body or {}, state.session, state.registry.usage_without(thing.id), made.share)
     return Forward(call.route.id, "POST", f"/containers/{thing.id}/update", (), body, effect=UpdateContainer(thing.id, share))
 
 
@@ -264,9 +268,10 @@ def _exec(call: Call, known: Known, state: State) -> Forward:
 def _exec_start(call: Call, known: Known, state: State) -> Forward:
     thing = found(known, "exec", call.ref)
     judge(call.query, call.route.query)
+    admit(state.registry.usage(), Usage(execs=1), state.session.plan.limits)
     body = execs.judge_exec_start(call.body or {})
     answer: Answer = "as-is" if body.get("Detach") is True else "hijack"
-    return Forward(call.route.id, "POST", f"/exec/{thing.id}/start", (), body, answer=answer)
+    return Forward(call.route.id, "POST", f"/exec/{thing.id}/start", (), body, answer=answer, effect=StartExec(thing.id))
 
 
 def _listed(call: Call, known: Known, state: State) -> Forward:

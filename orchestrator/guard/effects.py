@@ -32,6 +32,7 @@ from orchestrator.guard.calls import (
     RemoveVolume,
     SocketAsk,
     StartContainer,
+    StartExec,
     TagImage,
     UpdateContainer,
     VolumeAsk,
@@ -253,8 +254,13 @@ class Effects:
         services = self._services
         status, body = await self._raw(call, forward)
         if status == 201 and isinstance(body, dict):
-            services.registry.execs[str(body["Id"])] = cast(CreateExec, forward.effect).container
+            services.registry.add_exec(str(body["Id"]), cast(CreateExec, forward.effect).container)
         return status, self._shown(forward, status, body), ()
+
+    async def _exec_start(self, call: Call, forward: Forward) -> Done:
+        """One that runs by itself counts until somebody asks for room."""
+        self._services.registry.running.add(cast(StartExec, forward.effect).id)
+        return await self._send(call, forward)
 
     # --- networks and volumes
 
@@ -403,6 +409,7 @@ _ACTS: Mapping[type, Callable[[Effects, Call, Forward], Coroutine[float, None, D
     RemoveContainer: Effects._remove,
     UpdateContainer: Effects._update,
     CreateExec: Effects._exec,
+    StartExec: Effects._exec_start,
     CreateNetwork: Effects._create_network,
     RemoveNetwork: Effects._remove_network,
     ConnectNetwork: Effects._connect,

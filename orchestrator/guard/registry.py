@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from orchestrator.guard.calls import MountAsk, PortAsk, Shown, Usage
 from orchestrator.guard.images import OwnImages
 
+MAX_EXECS = 4096
 MAX_GONE = 4096  # ids of what was removed, for events that come late
 
 
@@ -39,6 +40,7 @@ class Registry:
     internal: set[str] = field(default_factory=set)  # of these, those that were asked for as internal ones
     volumes: set[str] = field(default_factory=set)
     execs: dict[str, str] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)  # of these, those that were started and may still run
     images: OwnImages = field(default_factory=OwnImages)
     gone: dict[str, None] = field(default_factory=dict)
     pending: list[Usage] = field(default_factory=list)
@@ -59,8 +61,16 @@ class Registry:
         self.adopted.pop(full_id, None)
         for command in [command for command, container in self.execs.items() if container == full_id]:
             del self.execs[command]
+            self.running.discard(command)
         self._remember(full_id)
         return self.containers.pop(full_id, None)
+
+    def add_exec(self, command: str, container: str) -> None:
+        """The oldest are forgotten: the engine does that, too."""
+        self.execs[command] = container
+        while len(self.execs) > MAX_EXECS:
+            oldest = next(one for one in self.execs if one not in self.running)
+            del self.execs[oldest]
 
     def forget_network(self, full_id: str) -> None:
         self.internal.discard(full_id)
@@ -81,7 +91,7 @@ class Registry:
             pids=sum(share.pids for share in shares),
             volumes=len(self.volumes),
             networks=len(self.networks),
-            execs=len(self.execs),
+            execs=len(self.running),
             ports=sum(share.ports for share in shares),
             images=self.images.count,
         )

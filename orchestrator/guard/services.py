@@ -172,6 +172,15 @@ class Services:
             await self.network()
         if call.route.id == "build" and self.session.own_network:
             await self.build_place()
+        if call.route.id in ("exec.create", "exec.start") and len(self.registry.running) >= self.session.plan.limits.execs:
+            for command in list(self.registry.running):
+                await self.look_at_exec(command)
+
+    async def look_at_exec(self, command: str) -> None:
+        """Whether it still runs. Raises DaemonLost."""
+        status, answer = await self.daemon.ask("GET", f"/exec/{command}/json")
+        if status != 200 or not isinstance(answer, dict) or not answer.get("Running"):
+            self.registry.running.discard(command)
 
     async def to_the_end(self, work: Coroutine[float, None, T]) -> T:
         """Have it done whole, also when the client's connection ends meanwhile."""
@@ -195,6 +204,13 @@ class Services:
         if problems:
             raise problems[0]
         return results[0]
+
+    def in_background(self, work: Coroutine[float, None, None]) -> None:
+        async def run() -> None:
+            with contextlib.suppress(DaemonLost):
+                await work
+
+        self.loop.spawn(run())
 
     def forget_container(self, full_id: str, *, volumes: bool = True) -> None:
         """It is gone, with its anonymous ``volumes`` or without."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.guard import answers, uploads
-from orchestrator.guard.calls import Build, Decision, Denial, Denied, Forward, Json, Known, Load, Object, Reply, deny
+from orchestrator.guard.calls import Build, Decision, Denial, Denied, Forward, Json, Known, Load, Object, Reply, StartExec, deny
 from orchestrator.guard.daemon import DaemonLost, read_head, request_head, target
 from orchestrator.guard.decide import IMAGE_RULE, Call, decide, image_asked, references, route_call
 from orchestrator.guard.effects import Effects
@@ -285,6 +285,9 @@ class ClientSession:
         body = b"" if forward.body is None else encode(forward.body)
         fields = (("Content-Type", "application/json" if forward.body is not None else "text/plain"),)
         server = await self._services.daemon.dial()
+        command = forward.effect.id if isinstance(forward.effect, StartExec) else None
+        if command is not None:
+            self._services.registry.running.add(command)
         try:
             where = target(call.version, forward.path, forward.query)
             await server.send_all(request_head("POST", where, fields, length=len(body), upgrade=head.upgrade) + body)
@@ -300,6 +303,8 @@ class ClientSession:
                 raise DaemonLost("the engine did not answer") from None
         finally:
             server.close()
+            if command is not None:
+                self._services.in_background(self._services.look_at_exec(command))
         return False
 
     # --- answering

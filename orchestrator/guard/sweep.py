@@ -6,32 +6,22 @@ Plain HTTP from the standard library: the broker does without the SDK.
 """
 
 import contextlib
-import http.client
 import json
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
-from orchestrator.guard.daemon import Address, parse_address
 from orchestrator.guard.pins import unmount_below
+from orchestrator.guard.plain import PlainEngine, Silent, message_of
 from orchestrator.model.guard import MADE, MANAGED, ROLE, RUN
 
-CALL_S = 20.0  # the removal of a large container on a busy machine
-LEAST_S = 1.0  # a call that is sent must have a chance to be answered
 AGAIN_S = 0.1
 PATIENCE_S = 8.0  # with the same things, each refused: an image that somebody else uses will not go
-MAX_ANSWER_BYTES = 64 << 20
 # Environments of runs bear the same labels, and are not a guard's to remove.
 NOT_OURS = ("task", "harvest")
 
 Removed = tuple[tuple[str, ...], tuple[str, ...]]
-
-
-class Silent(Exception):
-    """The engine does not answer, or not as an engine does. The text is the whole reason."""
 
 
 def sweep(address: str, session: str, folder: Path, deadline_s: float) -> Removed:
@@ -41,7 +31,7 @@ def sweep(address: str, session: str, folder: Path, deadline_s: float) -> Remove
     """
     removed: dict[str, None] = {}
     left: list[str] = []
-    engine = _Engine(address, time.monotonic() + deadline_s)
+    engine = PlainEngine(address, time.monotonic() + deadline_s)
     try:
         for kind in _KINDS:
             left += _all_of(engine, kind, session, removed)
@@ -58,7 +48,7 @@ def sweep(address: str, session: str, folder: Path, deadline_s: float) -> Remove
 
 def sessions(address: str, deadline_s: float) -> tuple[str, ...]:
     """Ids of all sessions that have something in this engine. Empty when it does not answer."""
-    engine = _Engine(address, time.monotonic() + deadline_s)
+    engine = PlainEngine(address, time.monotonic() + deadline_s)
     found: set[str] = set()
     try:
         for kind in _KINDS:
@@ -72,7 +62,7 @@ def sessions(address: str, deadline_s: float) -> tuple[str, ...]:
 
 def freeze(address: str, session: str, deadline_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Pause every container of the session that runs: (ids of those paused, what could not be). For a reader of what they write."""
-    engine = _Engine(address, time.monotonic() + deadline_s)
+    engine = PlainEngine(address, time.monotonic() + deadline_s)
     paused, problems = [], []
     try:
         for key, name, _ in _found(engine, "container", session, running=True):
@@ -80,7 +70,7 @@ def freeze(address: str, session: str, deadline_s: float) -> tuple[tuple[str, ..
             if status == 204:
                 paused.append(key)
             elif status not in (404, 409):  # gone, or not running any more
-                problems.append(f"container {name}: {_message(said)}")
+                problems.append(f"container {name}: {message_of(said)}")
     except (Silent, ValueError) as problem:
         problems.append(str(problem))
     finally:
@@ -90,7 +80,7 @@ def freeze(address: str, session: str, deadline_s: float) -> tuple[tuple[str, ..
 
 def thaw(address: str, containers: Iterable[str], deadline_s: float) -> None:
     """The opposite, for these. What does not answer is removed later, frozen or not."""
-    engine = _Engine(address, time.monotonic() + deadline_s)
+    engine = PlainEngine(address, time.monotonic() + deadline_s)
     with contextlib.suppress(Silent, ValueError), contextlib.closing(engine):
         for key in containers:
             engine.call("POST", f"/containers/{key}/unpause")
@@ -99,7 +89,7 @@ def thaw(address: str, containers: Iterable[str], deadline_s: float) -> None:
 # --- one kind of thing ---------------------------------------------------------------------------------------------------------
 
 
-def _all_of(engine: "_Engine", kind: str, session: str, removed: dict[str, None]) -> list[str]:
+def _all_of(engine: PlainEngine, kind: str, session: str, removed: dict[str, None]) -> list[str]:
     """Until none is left: while we look, a restart policy or a call under way may make another.
 
     Raises:
@@ -122,14 +112,14 @@ def _all_of(engine: "_Engine", kind: str, session: str, removed: dict[str, None]
     return []
 
 
-def _container(engine: "_Engine", key: str) -> str:
+def _container(engine: PlainEngine, key: str) -> str:
     """Kill first: removing a running container waits for its own stop signal in some engines. A frozen one dies of nothing."""
     engine.call("POST", f"/containers/{key}/unpause")
     engine.call("POST", f"/containers/{key}/kill")
     return _removed(engine, f"/containers/{key}?force=1&v=1")
 
 
-def _network(engine: "_Engine", key: str) -> str:
+def _network(engine: PlainEngine, key: str) -> str:
     """A container of somebody else's in it is let go: the network is ours."""
     status, found = engine.call("GET", f"/networks/{key}")
     members = found.get("Containers") if status == 200 and isinstance(found, dict) else None
@@ -138,32 +128,34 @@ def _network(engine: "_Engine", key: str) -> str:
     return _removed(engine, f"/networks/{key}")
 
 
-def _volume(engine: "_Engine", key: str) -> str:
+def _volume(engine: PlainEngine, key: str) -> str:
     return _removed(engine, f"/volumes/{quote(key, safe='')}?force=1")
 
 
-def _image(engine: "_Engine", key: str) -> str:
+def _image(engine: PlainEngine, key: str) -> str:
     return _removed(engine, f"/images/{quote(key, safe=':')}?force=1")
 
 
-def _removed(engine: "_Engine", path: str) -> str:
+def _removed(engine: PlainEngine, path: str) -> str:
     """What the engine said against it; empty: it is gone."""
     status, said = engine.call("DELETE", path)
-    return "" if status < 300 or status == 404 else _message(said) or f"status {status}"
+    return "" if status < 300 or status == 404 else message_of(said) or f"status {status}"
 
 
-_REMOVALS: dict[str, Callable[["_Engine", str], str]] = {"container": _container, "network": _network, "volume": _volume, "image": _image}
+_REMOVALS: dict[str, Callable[[PlainEngine, str], str]] = {
+    "container": _container, "network": _network, "volume": _volume, "image": _image,
+}  # fmt: skip
 _KINDS = tuple(_REMOVALS)  # in this order: each uses those that come later
 
 
-def _found(engine: "_Engine", kind: str, session: str | None, *, running: bool = False) -> Iterator[tuple[str, str, dict[str, str]]]:
+def _found(engine: PlainEngine, kind: str, session: str | None, *, running: bool = False) -> Iterator[tuple[str, str, dict[str, str]]]:
     """(key, name for people, labels) of what bears a guard's labels; of one session, or of any."""
     wanted = [f"{MANAGED}=1", f"{RUN}={session}" if session is not None else RUN]
     filters = {"label": wanted, **({"status": ["running"]} if running else {})}
     path = {"container": "/containers/json?all=1&", "network": "/networks?", "volume": "/volumes?", "image": "/images/json?"}[kind]
     status, answer = engine.call("GET", path + urlencode({"filters": json.dumps(filters)}))
     if status != 200:
-        raise Silent(f"listing {kind}s: {_message(answer) or f'status {status}'}")
+        raise Silent(f"listing {kind}s: {message_of(answer) or f'status {status}'}")
     rows = answer.get("Volumes") if kind == "volume" and isinstance(answer, dict) else answer
     for row in rows if isinstance(rows, list) else ():
         labels = row.get("Labels") if isinstance(row, dict) else None
@@ -173,79 +165,3 @@ def _found(engine: "_Engine", kind: str, session: str | None, *, running: bool =
             names = row.get("Names") or row.get("RepoTags") or ()
             key = str(row["Name"] if kind == "volume" else row["Id"])
             yield key, str(names[0] if names else row.get("Name") or key).lstrip("/"), labels
-
-
-# --- the engine ----------------------------------------------------------------------------------------------------------------
-
-
-class _Engine:
-    """Calls without a version: none of these has changed since the oldest engine that a guard stands before."""
-
-    def __init__(self, address: str, end: float) -> None:
-        self._address = address
-        self._end = end
-        self._connection: http.client.HTTPConnection | None = None
-
-    def is_over(self) -> bool:
-        return time.monotonic() >= self._end
-
-    def call(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[int, Any]:
-        """Status and JSON (None: none).
-
-        Raises:
-            Silent: it does not answer within the deadline. ValueError: the address is none.
-        """
-        data = None if body is None else json.dumps(body).encode()
-        try:
-            return self._call(method, path, data)
-        except (OSError, http.client.HTTPException):
-            self.close()  # a kept connection may have been closed meanwhile: once more, on a new one
-        try:
-            return self._call(method, path, data)
-        except (OSError, http.client.HTTPException) as problem:
-            self.close()
-            raise Silent(f"the Docker engine at {self._address} does not answer ({type(problem).__name__})") from None
-
-    def _call(self, method: str, path: str, data: bytes | None) -> tuple[int, Any]:
-        timeout_s = max(LEAST_S, min(CALL_S, self._end - time.monotonic()))
-        if self._connection is None:
-            self._connection = _Connection(parse_address(self._address), timeout_s)
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout_s)
-        self._connection.request(method, path, data, {"Content-Type": "application/json"} if data is not None else {})
-        answer = self._connection.getresponse()
-        text = answer.read(MAX_ANSWER_BYTES + 1)
-        if len(text) > MAX_ANSWER_BYTES:
-            raise http.client.HTTPException("too long an answer")
-        try:
-            return answer.status, json.loads(text) if text.strip() else None
-        except ValueError:
-            return answer.status, {"message": text[:200].decode("utf-8", "replace")}
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, address: Address, timeout_s: float) -> None:
-        super().__init__(address.host or "docker", address.port or None, timeout=timeout_s)
-        self._path = address.path
-
-    def connect(self) -> None:
-        if self._path is None:
-            super().connect()
-            return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(self.timeout)
-        try:
-            sock.connect(self._path)
-        except OSError:
-            sock.close()
-            raise
-        self.sock = sock
-
-
-def _message(said: object) -> str:
-    return str(said.get("message", ""))[:300] if isinstance(said, dict) else ""

@@ -6,7 +6,7 @@ loader, which every program names (``/opt/aienv/ld.so``), and in that loader and
 (library folders, cache, preload list, converters) are replaced by paths in the tree. No variable has to be set.
 
     bin/{python3,git,bwrap,git-lfs}    ld.so    lib/*.so*    lib/python3.N/    git/ (git's own programs)
-    lib/aienv/{launcher.py,prelude.py,gate.py,harvest/}    templates/ (empty)    manifest.json
+    lib/aienv/{launcher.py,prelude.py,gate.py,takeback.py,orchestrator/,harvest/}    templates/ (empty)    manifest.json
 
 Made from Debian packages without root (``apt-get download``, ``dpkg-deb -x``), or by an engine from ``images/toolbox/Dockerfile``
 where there is no apt. The big part, the base tree, is made once; a tree with another launcher shares its files by hard links.
@@ -113,10 +113,11 @@ def ensure(
 
 
 def own_programs() -> dict[str, bytes]:
-    """The launcher, its prelude, the foot in a network and the harvest program of this package."""
+    """The launcher, its prelude, the foot in a network, what takes files back, and the harvest program of this package."""
     harvest = {f"harvest/{path.name}": path.read_bytes() for path in sorted((_PACKAGE / "harvest" / "inside").glob("*.py"))}
     others = {"launcher.py": "launcher/main.py", "prelude.py": "launcher/prelude.py", "gate.py": "guard/gate_program.py"}
-    return {**{name: (_PACKAGE / file).read_bytes() for name, file in others.items()}, **harvest}
+    others |= {"takeback.py": "guard/takeback_program.py", "orchestrator/trees.py": "trees.py"}
+    return {**{name: (_PACKAGE / file).read_bytes() for name, file in others.items()}, "orchestrator/__init__.py": b"", **harvest}
 
 
 def machine() -> Machine:

@@ -1,5 +1,7 @@
 """``aienv rm``: a run and everything that bears its id."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,13 @@ from orchestrator.backends.protocol import Backend, EnvRef
 from orchestrator.backends.select import maker
 from orchestrator.errors import AienvError, BackendUnavailable, EnvironmentFailed, HarvestFailed
 from orchestrator.harvest.deliver import undeliver
+from orchestrator.model.codec import from_plain
 from orchestrator.model.paths import Paths
-from orchestrator.model.plan import BackendName
+from orchestrator.model.plan import BackendName, Plan
 from orchestrator.recovery.recover import forget
 from orchestrator.repos import mirror as mirrors
 from orchestrator.run import folder as folders
-from orchestrator.run.docker import guard_folder
+from orchestrator.run.docker import guard_folder, take_back
 from orchestrator.run.folder import RunFolder
 from orchestrator.run.journal import read_journal
 from orchestrator.run.listing import read_json
@@ -44,6 +47,7 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
     try:
         _destroy_environments(paths, folder.id, plan.get("backend"), environ)
         _sweep_docker(folder, plan, environ)
+        _take_back(paths, folder)
         if plan and plan["repo"]["kind"] == "path" and Path(plan["repo"]["location"]).is_dir():
             undeliver(Path(plan["repo"]["location"]), folder.id)
         mirrors.release(paths.mirrors, folder.id)
@@ -94,6 +98,12 @@ def _sweep_docker(folder: RunFolder, plan: Mapping[str, Any], environ: Mapping[s
     if left:
         message = f"what run {folder.id} made with Docker could not be removed: {', '.join(left)}"
         raise AienvError(message, remedy="when the engine answers again: aienv gc", code="left-behind")
+
+
+def _take_back(paths: Paths, folder: RunFolder) -> None:
+    """What containers left in the workspace is others', and could not be removed."""
+    with contextlib.suppress(OSError, ValueError):  # a lost plan: then removing says what stands in its way
+        take_back(from_plain(Plan, json.loads(folder.plan.read_bytes())), folder, paths.cache)
 
 
 def _answers(backend: Backend) -> bool:

@@ -18,6 +18,7 @@ from orchestrator.model.record import Delivery, Harvest
 from orchestrator.report.text import plural
 from orchestrator.run.commands import START_S, harvest_request
 from orchestrator.run.context import Context, Workspace
+from orchestrator.run.docker import take_back
 from orchestrator.run.masked import still_hidden
 from orchestrator.run.output import TailSink
 from orchestrator.run.steps import Step
@@ -55,6 +56,8 @@ def bring_out(context: Context, environment: Environment | None) -> tuple[Harves
     """
     try:
         with context.docker.still():  # what containers write later is no result, as with checks
+            if (problem := take_back(context.plan, context.folder, context.paths.cache)) is not None:
+                context.notes.append(problem)
             _harvest(context, environment)
         harvest = _receive(context)
         delivery = _deliver(context, harvest)

@@ -10,7 +10,7 @@ from socket import socket
 from typing import Protocol
 
 from orchestrator.broker.client import Broker
-from orchestrator.errors import EnvironmentFailed
+from orchestrator.errors import AienvError, EnvironmentFailed
 from orchestrator.guard.calls import PathMap, Session
 from orchestrator.guard.config import GuardConfig
 from orchestrator.images import toolbox
@@ -24,6 +24,7 @@ from orchestrator.run.folder import RunFolder
 LISTENER = "docker"
 GUARD_FOLDER = "guard"  # below the work folder
 STAND_IN = "docker.sock"  # below the guard's folder: for containers that want the engine's socket themselves
+TAKE_BACK_S = 300.0
 HOLD_S = 20.0  # to pause all containers of a run
 NO_PROXY = ("localhost", "127.0.0.1", "::1")
 
@@ -126,6 +127,22 @@ class Docker:
 def guard_folder(folder: RunFolder) -> Path:
     """Of the guard's own; what it mounts lies below, so it is unmounted before it is removed."""
     return folder.work / GUARD_FOLDER
+
+
+def take_back(plan: Plan, folder: RunFolder, cache: Path) -> str | None:
+    """Give the workspace back to the run's user: containers write as root, or as users of their own. What could not be done, in words."""
+    guard = plan.guard
+    if guard is None or guard.mode == "readonly" or not folder.workspace(plan.repo.name).is_dir():
+        return None
+    from orchestrator.guard.takeback import Means, NotTaken, reclaim
+
+    try:
+        tools = None if os.geteuid() == 0 else str(toolbox.ensure(cache, lambda text: None))
+        means = Means(guard.daemon, folder.id, plan.image.id if plan.image else None, tools)
+        reclaim(folder.workspace(plan.repo.name), plan.uid, plan.gid, means, TAKE_BACK_S)
+    except (NotTaken, AienvError) as problem:
+        return f"files that containers made could not be taken back: {problem}"
+    return None
 
 
 def open_docker(plan: Plan, folder: RunFolder, cache: Path, container: str | None, broker: Broker, progress: Progress) -> DockerSession:

@@ -10,7 +10,7 @@ from orchestrator.errors import AienvError
 from orchestrator.model.record import Teardown
 from orchestrator.repos import mirror as mirrors
 from orchestrator.run.context import Context
-from orchestrator.run.docker import GUARD_FOLDER, NoDocker, guard_folder
+from orchestrator.run.docker import GUARD_FOLDER, NoDocker, guard_folder, take_back
 from orchestrator.run.steps import Step
 
 ROLES: tuple[Role, ...] = ("task", "harvest")
@@ -25,6 +25,8 @@ def tear_down(context: Context, keep_work: bool) -> Teardown:
     with context.step(Step.TEARDOWN, "removing the environment") as learned:
         end_environment(context, removed, left)
         if not keep_work and not left:
+            if (problem := take_back(context.plan, context.folder, context.paths.cache)) is not None:
+                context.notes.append(problem)
             _attempt("work folder", lambda: _remove_work(context.folder.work), removed, left)
             mirrors.release(context.paths.mirrors, context.folder.id)
         learned |= {"removed": removed, "left": left}

@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "guard.server", "guard.session", "guard.daemon", "guard.pins", "guard.gate", "guard.gate_program", "guard.publish", "guard.launch",
          "guard.uploads", "guard.sweep", "guard.services", "guard.effects",
          "guard.watching", "guard.alone", "guard.masking", "guard.beneath",
+         "guard.plain", "guard.takeback", "guard.takeback_program",
          "secrets.sources", "secrets.trust"),
     ),
     (
@@ -75,7 +76,7 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard"),  # only the backend that is used, and a guard where there is one
     "run.teardown": (f"{PACKAGE}.guard",),
     "run.execute": (f"{PACKAGE}.guard.usage",),
-    "run.docker": (f"{PACKAGE}.guard.sweep",),
+    "run.docker": (f"{PACKAGE}.guard.sweep", f"{PACKAGE}.guard.takeback"),
     "recovery": (f"{PACKAGE}.guard", f"{PACKAGE}.backends"),  # most runs are without Docker
     "secrets.authority": ("cryptography",),  # a twentieth of a second that only runs with inspected hosts need
 }

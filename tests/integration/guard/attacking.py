@@ -19,7 +19,7 @@ from tests.engine import Engine
 from tests.integration.guard.corpus import Row, http
 
 IMAGE, SECRET, FOREIGN = "aienv-test/busybox:latest", "swordfish-of-the-ledger", "ledger"
-ANSWER_S, QUIET_S = 20.0, 0.25
+ANSWER_S, QUIET_S = 8.0, 0.25
 DEFAULT_CAPS = frozenset(
     ("CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "SETGID", "SETUID", "SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",
      "AUDIT_WRITE")

@@ -19,6 +19,8 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("CapAdd", ["CAP_SYS_PTRACE"], "create.capability"),
     ("CapAdd", ["NET_ADMIN"], "create.capability"),
     ("CapAdd", ["NET_RAW"], "create.capability"),
+    ("CapAdd", ["mknod"], "create.capability"),
+    ("Sysctls", {"net.ipv6.conf.all.disable_ipv6": "0"}, "create.sysctl"),
     ("CapAdd", ["CHOWN", "CAP_net_raw"], "create.capability"),
     ("CapAdd", [" CHOWN"], "create.capability"),
     ("CapAdd", [""], "create.capability"),
@@ -140,11 +142,11 @@ PASSES: list[tuple[str, Json, Json]] = [
     ("Privileged", False, None),
     ("CapAdd", None, None),
     ("CapAdd", [], []),
-    ("CapAdd", ["cap_chown", "MKNOD"], ["CHOWN", "MKNOD"]),
-    ("CapDrop", None, ["NET_RAW"]),
-    ("CapDrop", ["CAP_CHOWN"], ["CHOWN", "NET_RAW"]),
+    ("CapAdd", ["cap_chown", "SETFCAP"], ["CHOWN", "SETFCAP"]),
+    ("CapDrop", None, ["MKNOD", "NET_RAW"]),
+    ("CapDrop", ["CAP_CHOWN"], ["CHOWN", "MKNOD", "NET_RAW"]),
     ("CapDrop", ["all"], ["ALL"]),
-    ("CapDrop", ["net_raw"], ["NET_RAW"]),
+    ("CapDrop", ["net_raw"], ["NET_RAW", "MKNOD"]),
     ("SecurityOpt", None, ["no-new-privileges"]),
     ("SecurityOpt", ["no-new-privileges:true"], ["no-new-privileges"]),
     ("SecurityOpt", ["no-new-privileges=true", "no-new-privileges"], ["no-new-privileges"]),
@@ -234,7 +236,7 @@ def test_rows_are_tested() -> None:
 
 
 def test_tables_are_closed() -> None:
-    assert "NET_RAW" not in CAPABILITIES
+    assert not {"NET_RAW", "MKNOD"} & CAPABILITIES
     assert not {name for name in CAPABILITIES if name.startswith(("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "DAC_READ"))}
     assert all(name.startswith(("net.", "kernel.msg", "kernel.shm", "kernel.sem")) for name in SYSCTLS)
     assert not {"rttime"} & set(ULIMITS)
@@ -244,8 +246,9 @@ def test_defaults() -> None:
     """Of a body that asks for nothing."""
     assert host({}) == {
         "Memory": LIMITS.container_memory_bytes, "MemorySwap": LIMITS.container_memory_bytes, "PidsLimit": LIMITS.container_pids,
-        "CpuPeriod": 100_000, "CpuQuota": 400_000, "NetworkMode": "2" * 64, "CapDrop": ["NET_RAW"], "SecurityOpt": ["no-new-privileges"],
-        "Dns": ["127.0.0.1"],
+        "CpuPeriod": 100_000, "CpuQuota": 400_000, "NetworkMode": "2" * 64,
+        "CapDrop": ["MKNOD", "NET_RAW"], "SecurityOpt": ["no-new-privileges"],
+        "Dns": ["127.0.0.1"], "DnsOptions": ["timeout:1", "attempts:1"],
     }  # fmt: skip
 
 
