@@ -188,3 +188,21 @@ def test_containers_have_the_runs_own_way_out(docker: Aienv, engine: Engine) -> 
     again = calls("POST /containers/out/restart?t=0") + " >&2; sleep 2"
     done = docker.run("--json", "--allow-image", name, "--setup", f"{calls(*made)}; {wait}", "--", "sh", "-c", again)
     assert [denial["count"] for denial in done.document["network"]["denied"]] == [2], done.errors
+
+
+@pytest.mark.bwrap
+def test_on_this_machine(local: Aienv, engine: Engine, repo: Path) -> None:
+    """Without a container around the agent the guard is there when it is asked for; its containers and their ports are inside, too."""
+    engines.image(engine, "busybox")
+    shutil.copy(CLIENT, repo / "client.py")
+    commit(repo, {"compose.yaml": COMPOSE})
+    product = replace(local, environ={**local.environ, "DOCKER_HOST": engine.address})
+    host = {"Binds": ["/workspaces/app:/w"], "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
+    command = "echo made > /w/made; mkdir /x; echo hello > /x/index.html; exec httpd -f -p 80 -h /x"
+    web = create("web", command, host, ExposedPorts={"80/tcp": {}})
+    fetch = "import time, urllib.request as u; time.sleep(1); print(u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8080').read())"
+    agent = f"{calls(web, 'POST /containers/web/start')}; python3 -c {shlex.quote(fetch)}; cat made"
+    done = product.run("--docker", "guarded", "--", "sh", "-c", agent)
+    assert done.text.splitlines()[-2:] == ["b'hello\\n'", "made"], (done.text, done.errors)
+    assert product.run("--", "sh", "-c", "ls /run/docker.sock").code == 1, "not by itself"
+    assert left_in(engine) == []

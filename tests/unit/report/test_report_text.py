@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.model.guard import DockerDenial, DockerUse
 from orchestrator.model.network import Denial, HostUse, NetworkUse
 from orchestrator.model.record import ChangedFile, CheckResult, Delivery, Harvest, Outcome, Status, Teardown
 from orchestrator.model.report import AuditFacts, ErrorFacts, ExitCode, RunRecord
@@ -37,9 +38,10 @@ USE = NetworkUse(
     (Denial(EVIL, 443, "not-allowed", EVIL, 3, f"--allow-host {EVIL}", None), Denial("b.org", 80, "address", "private", 1, None, None)),
     (("TOKEN", "a.org", 1),),
 )
+DOCKER = DockerUse((("GET /info", 2),), (DockerDenial("image.not-allowed", EVIL, EVIL, EVIL, EVIL, EVIL, 3),))
 RECORD = RunRecord(
     id="run1", task="t", status="succeeded", backend="local", isolation="sandbox", plan_digest="sha256:0", repo="/r", base_commit="b" * 40,
-    docker_mode="none", network_mode="none", network=USE, outcome=Outcome(0, None, "exited", 1.0), harvest=HARVEST, delivery=Delivery("aienv/" + EVIL, (), False, None),
+    docker_mode="guarded", network_mode="none", network=USE, docker=DOCKER, outcome=Outcome(0, None, "exited", 1.0), harvest=HARVEST, delivery=Delivery("aienv/" + EVIL, (), False, None),
     setup=(CheckResult(EVIL, 0, 0.1, EVIL),), checks=(CheckResult(EVIL, 1, 0.1, EVIL),), audit=AuditFacts("/a", "0", 1), timings={"total": 1.0}, teardown=Teardown((), (EVIL,)),
     error=ErrorFacts("x", EVIL, EVIL, 3), unlimited=(), notes=(EVIL,), kept=EVIL, recovered=False, folder="/f",
 )  # fmt: skip
