@@ -24,7 +24,7 @@ from orchestrator.guard.publish import Publisher, PublishLimits, listen_here
 from orchestrator.guard.services import EMPTY, Reach, Services, Write
 from orchestrator.guard.session import ClientSession
 from orchestrator.guard.sweep import sweep
-from orchestrator.guard.watching import adopt, learn_folders, look, routes_in_use, watch
+from orchestrator.guard.watching import adopt, learn, look, routes_in_use, watch
 from orchestrator.model.guard import EGRESS_PORT
 from orchestrator.model.task import SandboxRules
 from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
@@ -102,7 +102,7 @@ class Guard:
     async def _begin(self) -> None:
         if self._services.session.plan.mode == "full":
             return
-        await learn_folders(self._services)
+        await learn(self._services)
         await adopt(self._services, self._config.adopt)
         self._loop.spawn(watch(self._services))
 

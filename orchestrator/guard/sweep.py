@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from orchestrator.guard.group import remove as remove_group
 from orchestrator.guard.pins import unmount_below
 from orchestrator.guard.plain import PlainEngine, Silent, message_of
 from orchestrator.model.guard import MADE, MANAGED, ROLE, RUN
@@ -39,6 +40,7 @@ def sweep(address: str, session: str, folder: Path, deadline_s: float) -> Remove
         left.append(f"what the guard of {session} made: {problem}")
     finally:
         engine.close()
+    left += remove_group(session)
     try:
         unmount_below(folder)  # after the containers: a mount in use stays
     except OSError as problem:

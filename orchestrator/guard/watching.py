@@ -4,8 +4,10 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.guard import group
 from orchestrator.guard.calls import Denied, Json, Object
 from orchestrator.guard.daemon import DaemonLost, read_head, request_head, target
 from orchestrator.guard.services import Services
@@ -40,11 +42,19 @@ async def adopt(services: Services, folders: Sequence[str]) -> None:
             services.event("docker.adopted", {"id": str(one["Id"]), "name": name})
 
 
-async def learn_folders(services: Services) -> None:
-    """Where the engine keeps its things: no answer names that. Raises DaemonLost."""
+async def learn(services: Services) -> None:
+    """Where the engine keeps its things, which no answer names; and whether our containers can have a control group in common.
+
+    Raises:
+        DaemonLost
+    """
     status, answer = await services.daemon.ask("GET", "/info")
-    root = answer.get("DockerRootDir") if status == 200 and isinstance(answer, dict) else None
+    info = answer if status == 200 and isinstance(answer, dict) else {}
+    root = info.get("DockerRootDir")
     services.hidden = (root,) if isinstance(root, str) and len(root) > 1 else ()
+    session, plan = services.session, services.session.plan
+    if plan.mode == "guarded" and plan.cgroup_parent is None:
+        services.session = replace(session, plan=replace(plan, cgroup_parent=group.make(session.id, plan.limits, info)))
 
 
 async def watch(services: Services) -> None:
