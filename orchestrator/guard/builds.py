@@ -184,19 +184,19 @@ def _limits(value: Callable[[str], str], session: Session) -> list[tuple[str, st
     most = session.plan.limits
     memory = _number(value("memory"), "memory")
     if memory > most.memory_bytes or memory < 0:
-        raise deny("quota.memory", f"a build may have {most.memory_bytes >> 20} MiB", field="memory", remedy="guard.limits.memory")
+        raise deny("quota.memory", f"a build may have {most.memory_bytes >> 20} MiB", field="memory", remedy="guard.memory")
     memory = memory or most.memory_bytes
     swap = _number(value("memswap"), "memswap")
     if swap > most.memory_bytes:
         raise deny(
-            "quota.memory", f"a build may have {most.memory_bytes >> 20} MiB with swap", field="memswap", remedy="guard.limits.memory"
+            "quota.memory", f"a build may have {most.memory_bytes >> 20} MiB with swap", field="memswap", remedy="guard.memory"
         )
     period, quota = _number(value("cpuperiod"), "cpuperiod"), _number(value("cpuquota"), "cpuquota")
     if quota < 0 or period < 0 or (period and not 1000 <= period <= 1_000_000):
         raise deny("query.value", "cpuperiod is from 1000 to 1000000, cpuquota at least 1000", field="cpuperiod", status=400)
     period = period or CPU_PERIOD_US
     if quota > most.cpus * period:
-        raise deny("quota.cpus", f"a build may have {most.cpus:g} processors", field="cpuquota", remedy="guard.limits.cpus")
+        raise deny("quota.cpus", f"a build may have {most.cpus:g} processors", field="cpuquota", remedy="guard.cpus")
     shm = _number(value("shmsize"), "shmsize")
     if not 0 <= shm <= memory:
         raise deny("quota.memory", "shmsize is more than the memory of the build", field="shmsize")

@@ -42,6 +42,7 @@ from orchestrator.guard.daemon import DaemonLost, parse_answer, request_head, ta
 from orchestrator.guard.decide import Call
 from orchestrator.guard.imagenames import canonical, is_id
 from orchestrator.guard.images import judge_existing
+from orchestrator.guard.marks import Mark
 from orchestrator.guard.masking import check_masks, masks_for
 from orchestrator.guard.ports import publish_all
 from orchestrator.guard.registry import Container
@@ -314,6 +315,7 @@ class Effects:
     async def _tag(self, call: Call, forward: Forward) -> Done:
         effect = cast(TagImage, forward.effect)
         await self.refuse_taken((effect.reference,))
+        self._services.note_images([Mark(effect.reference, effect.id)])
         status, body = await self._raw(call, forward)
         if status == 201:
             self._services.registry.images.made(effect.id, (effect.reference,))

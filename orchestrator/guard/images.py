@@ -146,7 +146,6 @@ def judge_room(session: Session, own: OwnImages, more: int = 1) -> None:
             "quota.images",
             f"this session may make {most} images",
             allowed="docker rmi of those that are not needed",
-            remedy="guard.limits.images",
         )
 
 

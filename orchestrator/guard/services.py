@@ -16,6 +16,7 @@ from orchestrator.guard.decide import Call, State
 from orchestrator.guard.gate_body import NO_NETWORK
 from orchestrator.guard.imagenames import canonical, is_id
 from orchestrator.guard.images import image_id
+from orchestrator.guard.marks import Mark, note
 from orchestrator.guard.masking import Secrets
 from orchestrator.guard.pins import Pins
 from orchestrator.guard.publish import Publisher
@@ -324,6 +325,13 @@ class Services:
         if status != 200 or not isinstance(answer, dict):
             raise DaemonLost(f"there is no network {name!r} (--network)")
         return str(answer["Id"])
+
+    def note_images(self, marks: Sequence[Mark]) -> None:
+        """Raises Denied: they could not be written down, so they must not be made."""
+        try:
+            note(self.folder, marks)
+        except OSError as problem:
+            raise deny("log", f"what is to be made cannot be written down: {problem.strerror}", status=503) from None
 
     def new_key(self) -> str:
         """For what a container holds before it has an id."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from orchestrator.guard.group import remove as remove_group
+from orchestrator.guard.marks import noted
 from orchestrator.guard.pins import unmount_below
 from orchestrator.guard.plain import PlainEngine, Silent, message_of
 from orchestrator.model.guard import MADE, MANAGED, ROLE, RUN
@@ -36,6 +37,7 @@ def sweep(address: str, session: str, folder: Path, deadline_s: float) -> Remove
     try:
         for kind in _KINDS:
             left += _all_of(engine, kind, session, removed)
+        left += _marked(engine, folder, removed)
     except (Silent, ValueError) as problem:
         left.append(f"what the guard of {session} made: {problem}")
     finally:
@@ -86,6 +88,21 @@ def thaw(address: str, containers: Iterable[str], deadline_s: float) -> None:
     with contextlib.suppress(Silent, ValueError), contextlib.closing(engine):
         for key in containers:
             engine.call("POST", f"/containers/{key}/unpause")
+
+
+def _marked(engine: PlainEngine, folder: Path, removed: dict[str, None]) -> list[str]:
+    """Names that were given, and images that were loaded: those that are still what they were. Raises Silent."""
+    left = []
+    for mark in noted(folder):
+        key = mark.name or mark.id
+        status, found = engine.call("GET", f"/images/{quote(key, safe=':/@')}/json")
+        if status != 200 or not isinstance(found, dict) or found.get("Id") != mark.id or (not mark.name and found.get("RepoTags")):
+            continue
+        if said := _removed(engine, f"/images/{quote(key, safe=':/@')}"):
+            left.append(f"image {key}: {said}")
+        else:
+            removed[f"image {key}"] = None
+    return left
 
 
 # --- one kind of thing ---------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from orchestrator.guard.decide import IMAGE_RULE, usable_image
 from orchestrator.guard.dockerfile import images_of, judge_dockerfile, judge_triggers
 from orchestrator.guard.imagenames import canonical
 from orchestrator.guard.images import free_tag, is_allowed_name, judge_existing, judge_room, pull_pairs
+from orchestrator.guard.marks import Mark
 from orchestrator.guard.services import Services
 from orchestrator.wire.bodies import ChunkReader, LengthReader, Reader
 from orchestrator.wire.http1 import RequestHead, ResponseHead
@@ -62,6 +63,9 @@ async def receive(client: Wire, head: RequestHead, forward: Forward, services: S
             raise deny("image.load-exists", reason, remedy="--allow-image with its name", status=409)
     for name in loaded.names:
         free_tag(name, services.session, own, await _id_of(services, name))
+    new = [full_id for full_id in loaded.ids if own.usable(full_id) is None]
+    named = [Mark(name, full_id) for name in loaded.names for full_id in loaded.ids]
+    services.note_images([*(Mark("", full_id) for full_id in new), *named])
     return Upload(reader.write(), reader.length)
 
 

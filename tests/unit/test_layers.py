@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "guard.server", "guard.session", "guard.daemon", "guard.pins", "guard.gate", "guard.gate_program", "guard.publish", "guard.launch",
          "guard.uploads", "guard.sweep", "guard.services", "guard.effects",
          "guard.watching", "guard.alone", "guard.masking", "guard.beneath",
-         "guard.plain", "guard.group", "guard.takeback", "guard.takeback_program",
+         "guard.plain", "guard.marks", "guard.group", "guard.takeback", "guard.takeback_program",
          "secrets.sources", "secrets.trust"),
     ),
     (
