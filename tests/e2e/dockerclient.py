@@ -1,6 +1,7 @@
 """A Docker client for inside, of the standard library alone: any image can carry it, with the toolbox's interpreter.
 
     python3 dockerclient.py 'POST /containers/create?name=web {"Image": "busybox"}' ...     prints a line of JSON for each: [status, body]
+    python3 dockerclient.py 'POST /build?t=x @context.tar'                                  sends a file as a tar
 """
 
 import http.client
@@ -20,7 +21,11 @@ class Engine(http.client.HTTPConnection):
 def call(line: str) -> tuple[int, object]:
     method, path, *body = line.split(" ", 2)
     engine = Engine("docker")
-    engine.request(method, path, body[0] if body else None, {"Content-Type": "application/json"} if body else {})
+    if body and body[0].startswith("@"):
+        with open(body[0][1:], "rb") as file:
+            engine.request(method, path, file.read(), {"Content-Type": "application/x-tar"})
+    else:
+        engine.request(method, path, body[0] if body else None, {"Content-Type": "application/json"} if body else {})
     answer = engine.getresponse()
     text = answer.read()
     try:

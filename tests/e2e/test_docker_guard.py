@@ -13,6 +13,7 @@ import pytest
 from tests import engine as engines
 from tests.e2e.product import Aienv, Done, branches, commit, git
 from tests.engine import Engine
+from tests.internet import SERVED, Internet
 
 pytestmark = pytest.mark.docker
 
@@ -188,6 +189,33 @@ def test_containers_have_the_runs_own_way_out(docker: Aienv, engine: Engine) -> 
     again = calls("POST /containers/out/restart?t=0") + " >&2; sleep 2"
     done = docker.run("--json", "--allow-image", name, "--setup", f"{calls(*made)}; {wait}", "--", "sh", "-c", again)
     assert [denial["count"] for denial in done.document["network"]["denied"]] == [2], done.errors
+
+
+def test_what_is_allowed_is_reached_from_containers_and_builds(docker: Aienv, engine: Engine, internet: Internet) -> None:
+    """By the same rules: the host that is on the list, by name, and no other one; while it is built, and when it runs."""
+    online = internet.around(docker)
+    fetch = "wget -q -O - http://origin.example.org/echo; wget -q -O - http://other.example.org/echo 2>&1 | tail -1"
+    dockerfile = f"FROM aienv-test/busybox\nRUN ({fetch}) > /built\nCMD cat /built; {fetch}\n"
+    script = f"""
+{INSIDE}
+python3 - <<'END'
+import io, sys, tarfile
+data = {dockerfile!r}.encode()
+with tarfile.open("/tmp/context.tar", "w") as archive:
+    member = tarfile.TarInfo("Dockerfile")
+    member.size = len(data)
+    archive.addfile(member, io.BytesIO(data))
+END
+python3 client.py 'POST /build?t=fetcher @/tmp/context.tar' >&2
+{calls('POST /containers/create?name=fetcher {"Image": "fetcher"}', "POST /containers/fetcher/start", "POST /containers/fetcher/wait",
+       "GET /containers/fetcher/logs?stdout=1&stderr=1")} >&2
+"""
+    mark = internet.mark()
+    done = online.run("--json", "--allow-host", "origin.example.org:80", "--", "sh", "-c", script)
+    assert done.errors.count('\\"origin\\": \\"origin.example.org\\"') == 2, done.errors
+    assert {event["server"] for event in internet.events(mark, "http")} <= set(SERVED["origin.example.org"])
+    assert {row["host"]: row["requests"] for row in done.document["network"]["allowed"]} == {"origin.example.org": 2}
+    assert {row["host"]: row["count"] for row in done.document["network"]["denied"]} == {"other.example.org": 2}
 
 
 @pytest.mark.bwrap
