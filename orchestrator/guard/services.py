@@ -128,6 +128,7 @@ class Services:
 
     def allowed(self, rule: str, asked: str) -> None:
         self.event("docker.allow", {"rule": rule, "request": asked})
+        self.check_log()  # of this very call, too
 
     def denied(self, denial: Denial, asked: str) -> None:
         if denial.rule == "missing":

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from orchestrator.guard import answers, uploads
 from orchestrator.guard.calls import Build, Decision, Denial, Denied, Forward, Json, Known, Load, Object, Reply, StartExec, deny
-from orchestrator.guard.daemon import DaemonLost, read_head, request_head, target
+from orchestrator.guard.daemon import DaemonLost, parse_answer, read_body, read_head, request_head, target
 from orchestrator.guard.decide import IMAGE_RULE, Call, decide, image_asked, references, route_call
 from orchestrator.guard.effects import Effects
 from orchestrator.guard.infos import ping_headers
-from orchestrator.guard.services import Services
+from orchestrator.guard.services import Services, said
 from orchestrator.guard.strictjson import encode, parse
 from orchestrator.guard.target import parse_target
 from orchestrator.wire.bodies import LAST_CHUNK, ChunkReader, LengthReader, Reader, chunk, reader_for
@@ -29,6 +29,8 @@ HEAD_S, BODY_S = 20.0, 60.0
 MAX_BODY_BYTES = 1 << 20
 GONE_S = 5.0  # a client that has closed its side may still read its answer
 LINGER_S, LINGER_BYTES = 1.0, 4 << 20
+STREAM_LINGER_S, STREAM_LINGER_BYTES = 15.0, 1 << 30
+MAX_REFERENCES = 200
 BUILD_TURN_S = 3600.0
 UPGRADED_S = 60.0  # for the daemon to say that it switches
 TYPES = {
@@ -103,7 +105,10 @@ class ClientSession:
             _judge_type(head, call)
             call = replace(call, body=await self._body(head, call))
             await self._services.prepare(call)
-            known = await self._services.find(call, references(call))
+            named = references(call)
+            if len(named) > MAX_REFERENCES:
+                raise deny("body.references", f"more than {MAX_REFERENCES} things are named", status=413)
+            known = await self._services.find(call, named)
             decision = await self._decided(call, known)
             self._services.allowed(call.route.id, asked)
             if isinstance(decision, Reply):
@@ -233,7 +238,7 @@ class ClientSession:
             return await self._judged(head, call, forward)
 
     async def _judged(self, head: RequestHead, call: Call, forward: Forward) -> bool:
-        with uploads.spool() as file:
+        with uploads.spool(self._services.folder) as file:
             upload = await uploads.receive(self._client, head, forward, self._services, file)
             where = target(call.version, forward.path, forward.query)
             fields = (*forward.headers, ("Content-Type", "application/x-tar"))
@@ -247,6 +252,10 @@ class ClientSession:
 
     async def _progress(self, head: RequestHead, forward: Forward, server: Wire, reply: ResponseHead) -> bool:
         """Lines of JSON about something that gets made. The last chunk waits until we know what it was: the client may use it at once."""
+        if reply.status >= 400:
+            data = await read_body(server, reply, MAX_BODY_BYTES, time.monotonic() + BODY_S)
+            message = answers.scrub(said(parse_answer(data)) or "the engine refused this", self._services.view())
+            return await self._answer(head, reply.status, {"message": message})
         chunked = head.minor == 1
         seen = uploads.Observer()
         await self._client.send_all(self._first(reply, chunked=chunked, close=not chunked))
@@ -336,8 +345,9 @@ class ClientSession:
         stays = head is not None and head.keep_alive and head.body.kind == "none" and not head.upgrade
         ends = "\r\n" if stays else "Connection: close\r\n\r\n"
         await self._client.send_all((lines + ends).encode("latin-1") + (b"" if silent else data))
-        if not stays and unread:
-            await self._client.linger(LINGER_S, LINGER_BYTES)
+        if not stays and unread:  # a client that sends a large context reads its answer after that
+            stream = head is not None and head.body.kind == "chunked"
+            await self._client.linger(STREAM_LINGER_S if stream else LINGER_S, STREAM_LINGER_BYTES if stream else LINGER_BYTES)
         return stays
 
     def _first(self, reply: ResponseHead, *, chunked: bool, close: bool) -> bytes:
