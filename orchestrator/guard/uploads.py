@@ -6,10 +6,12 @@ A file on disk, not memory: contexts of gigabytes are ordinary.
 import contextlib
 import json
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from orchestrator.guard.archive import ArchiveReader
@@ -31,6 +33,7 @@ IN_MEMORY_BYTES = 1 << 20
 SILENT_S = 120.0  # a client that sends nothing more of its body
 PULL_S = 3600.0
 MAX_LINE_BYTES = 1 << 20
+LOOK_BYTES, LEAST_FREE_BYTES = 64 << 20, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,9 @@ class Upload:
     length: int
 
 
-def spool() -> IO[bytes]:
-    """Small ones stay in memory."""
-    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)
+def spool(folder: Path) -> IO[bytes]:
+    """Small ones stay in memory; the others lie, without a name, where the guard's own things do."""
+    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=folder)
 
 
 async def receive(client: Wire, head: RequestHead, forward: Forward, services: Services, file: IO[bytes]) -> Upload:
@@ -52,7 +55,7 @@ async def receive(client: Wire, head: RequestHead, forward: Forward, services: S
         return await _context(client, head, forward.effect, services, file)
     assert isinstance(forward.effect, Load)
     reader = ArchiveReader(file)
-    async for piece in _Body(client, head):
+    async for piece in _Body(client, head, services.folder):
         reader.feed(piece)
     loaded = reader.finish()
     own = services.registry.images
@@ -71,7 +74,7 @@ async def receive(client: Wire, head: RequestHead, forward: Forward, services: S
 
 async def _context(client: Wire, head: RequestHead, effect: Build, services: Services, file: IO[bytes]) -> Upload:
     reader = ContextReader(effect.dockerfile, file)
-    async for piece in _Body(client, head):
+    async for piece in _Body(client, head, services.folder):
         reader.feed(piece)
     text = reader.finish()
     for tag in effect.tags:
@@ -125,8 +128,10 @@ async def send(server: Wire, upload: Upload, method: str = "POST") -> ResponseHe
 class _Body:
     """The payload of a client's request, piece by piece."""
 
-    def __init__(self, client: Wire, head: RequestHead) -> None:
+    def __init__(self, client: Wire, head: RequestHead, folder: Path) -> None:
         self._client = client
+        self._folder = folder
+        self._came, self._look_at = 0, 0
         self._reader: Reader = ChunkReader(plain=True) if head.body.kind == "chunked" else LengthReader(head.body.length)
 
     def __aiter__(self) -> "_Body":
@@ -141,11 +146,21 @@ class _Body:
             if not data:
                 raise OSError("the client is gone")
             piece = reader.feed(data)
+            self._came += len(piece)
+            if self._came >= self._look_at:
+                self._look_at = self._came + LOOK_BYTES
+                _judge_space(self._folder)
             if reader.done:
                 client.kept = reader.rest
             if piece:
                 return piece
         raise StopAsyncIteration
+
+
+def _judge_space(folder: Path) -> None:
+    """Raises Denied: the machine's disk must not fill up."""
+    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+        raise deny("quota.disk", f"less than {LEAST_FREE_BYTES >> 20} MiB are free on this machine", status=413)
 
 
 class Observer:
