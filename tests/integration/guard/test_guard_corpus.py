@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.guard.calls import Denied, PathMap, Session, Thing
+from orchestrator.guard.calls import Denied, PathMap, Session, Shown, Thing, Usage
 from orchestrator.guard.decide import State, decide, references, route_call
 from orchestrator.guard.imagenames import canonical
-from orchestrator.guard.registry import Registry
+from orchestrator.guard.registry import Container, Registry
 from orchestrator.guard.session import MAX_BODY_BYTES, _judge_type
 from orchestrator.guard.strictjson import parse
 from orchestrator.guard.target import parse_target
@@ -29,6 +29,7 @@ WORDS = {
     "IMAGEID": f"sha256:{'3' * 64}", "FIMAGE": "ledger/image:1", "FIMAGENAME": "ledger/image", "FIMAGEID": f"sha256:{'c' * 64}",
     "FIMAGEHEX": "c" * 64, "FIMAGESHORT": "c" * 12, "PROJECT": "/srv/project", "ENGINE": "/srv/engine",
 }
+OWN = WORDS["OWN"]
 KNOWN = {
     **{("container", name): Thing("container", "1" * 64, "own-box") for name in ("1" * 64, "own-box")},
     ("network", "own-net"): Thing("network", "4" * 64, "own-net"), ("volume", "own-volume"): Thing("volume", "own-volume", "own-volume"),
@@ -56,7 +57,9 @@ def decided(mode: Mode, data: bytes) -> str:
             return "body.unexpected"
         call = replace(call, body=body)
         known = {asked: KNOWN.get((asked.kind, asked.text.lstrip("/"))) for asked in references(call)}
-        decide(call, known, State(session, Registry()))
+        registry = Registry()
+        registry.containers[OWN] = Container(OWN, "own-box", attacking.IMAGE, (), (), Shown(), Usage(containers=1), "key")
+        decide(call, known, State(session, registry))
     except Denied as denied:
         return denied.denial.rule
     except BadMessage as problem:
