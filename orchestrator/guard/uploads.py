@@ -46,7 +46,7 @@ class Upload:
 
 def spool(folder: Path) -> IO[bytes]:
     """Small ones stay in memory; the others lie, without a name, where the guard's own things do."""
-    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=folder)
+    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder))
 
 
 async def receive(client: Wire, head: RequestHead, forward: Forward, services: Services, file: IO[bytes]) -> Upload:
