@@ -31,6 +31,9 @@ class DockerSide:
         self._proxies: list[socket.socket] = []  # of the containers' network, and of builds; egress gets copies
         self._egress: Egress | None = None
         self._guard = Guard(self._config, self._log.write, self._serve_proxy)
+        stand_in = self._config.session.stand_in
+        # One for all phases: a container that has it mounted keeps what it has.
+        self._stand_in = None if stand_in is None else listening(Path(stand_in))
 
     def attach(self, egress: "Egress | None") -> None:
         """What serves the containers' way out, from now on and in the present phase; again in each phase."""
@@ -43,9 +46,8 @@ class DockerSide:
         """Raises OSError, KeyError: there is no listening socket."""
         listener = sockets["docker"]
         self._guard.listen(phase, listener, sockets.get("porter"))
-        stand_in = self._config.session.stand_in
-        if stand_in is not None:
-            self._guard.listen(phase, listening(Path(stand_in)))
+        if self._stand_in is not None:
+            self._guard.listen(phase, self._stand_in.dup(), shared=True)
 
     def quiet(self) -> None:
         self._guard.quiet()
@@ -53,6 +55,8 @@ class DockerSide:
 
     def close(self) -> Removed:
         found = self._guard.close()
+        if self._stand_in is not None:
+            self._stand_in.close()
         self._tell()
         with self._lock:
             while self._proxies:

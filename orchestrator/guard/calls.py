@@ -232,7 +232,14 @@ class CreateContainer:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """start, restart, unpause: sources are held fast while the daemon resolves them; ports are opened after."""
+    """start, restart: sources are held fast while the daemon resolves them; ports are opened after."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThawContainer:
+    """unpause: not while others are held still."""
 
     id: str
 
@@ -329,7 +336,8 @@ class ConnectNetwork:
 
 
 Effect = (
-    NoEffect | CreateContainer | StartContainer | RemoveContainer | UpdateContainer | CreateExec | StartExec | CreateNetwork | RemoveNetwork
+    NoEffect | CreateContainer | StartContainer | ThawContainer
+    | RemoveContainer | UpdateContainer | CreateExec | StartExec | CreateNetwork | RemoveNetwork
     | CreateVolume | RemoveVolume | Pull | Build | TagImage | Commit | Load | RemoveImage | ConnectNetwork
 )  # fmt: skip
 

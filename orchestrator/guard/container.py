@@ -53,7 +53,7 @@ from orchestrator.guard.fields import (
     words,
     zero_or,
 )
-from orchestrator.guard.host_config import HOST_CONFIG, NO_NEW_PRIVILEGES, bounded, drop_capabilities
+from orchestrator.guard.host_config import HOST_CONFIG, NO_NEW_PRIVILEGES, bounded, bounded_log, drop_capabilities
 from orchestrator.guard.imagenames import refuse_image
 from orchestrator.guard.labels import LABELS, OWN_PREFIX, with_own_labels
 from orchestrator.guard.mounts import tmpfs_words
@@ -170,6 +170,7 @@ def judge_create(
             "CapDrop": drop_capabilities(host.get("CapDrop")),
             "SecurityOpt": [NO_NEW_PRIVILEGES],
             **_names(host, mode, session),
+            "LogConfig": bounded_log(host.get("LogConfig")),
             **({"CgroupParent": session.plan.cgroup_parent} if session.plan.cgroup_parent else {}),
             **({"RestartPolicy": {"Name": "no"}} if _held_by_freezing(mounts, session) else {}),
             **({"PortBindings": port_bindings(ports, OPENED_ON)} if engine_publishes and ports else {}),

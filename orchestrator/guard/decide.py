@@ -31,10 +31,12 @@ from orchestrator.guard.calls import (
     RemoveImage,
     RemoveNetwork,
     RemoveVolume,
+    Reply,
     Session,
     StartContainer,
     StartExec,
     TagImage,
+    ThawContainer,
     Thing,
     UpdateContainer,
     Usage,
@@ -50,7 +52,7 @@ from orchestrator.guard.registry import Registry
 from orchestrator.guard.routes import Route, find
 from orchestrator.guard.strictjson import encode
 from orchestrator.guard.target import Target, one
-from orchestrator.model.guard import EGRESS_PORT, MADE, NEWEST_API, ROLE
+from orchestrator.model.guard import EGRESS_PORT, IMAGE_RUN, MADE, NEWEST_API, ROLE
 
 BUILD_PROXY = f"http://127.0.0.1:{EGRESS_PORT}"  # in a build's own place
 IMAGE_RULE = "image.not-allowed"
@@ -205,11 +207,15 @@ def _plain(call: Call, known: Known, state: State) -> Forward:
 def _looked_into(call: Call, known: Known, state: State) -> Forward:
     """The daemon mounts a container's binds anew for this: where only freezing holds their sources, nobody could."""
     made = state.registry.containers.get(found(known, "container", call.ref).id)
-    parts = made is not None and any(isinstance(ask, BindAsk) and ask.path for ask in made.mounts)
-    if parts and state.session.plan.pinning == "freeze":
-        reason = "a container with a part of the project mounted cannot be copied from or into here"
+    mounts = made is not None and any(isinstance(ask, BindAsk) for ask in made.mounts)
+    if mounts and state.session.plan.pinning == "freeze":
+        reason = "the daemon itself would write, which nobody can hold up: a container with the project mounted is not copied from or into"
         raise deny("mounts.archive", reason, allowed="docker exec")
     return _plain(call, known, state)
+
+
+def _thawed(call: Call, known: Known, state: State) -> Forward:
+    return replace(_plain(call, known, state), effect=ThawContainer(found(known, "container", call.ref).id))
 
 
 def _started(call: Call, known: Known, state: State) -> Forward:
@@ -284,7 +290,10 @@ def _listed(call: Call, known: Known, state: State) -> Forward:
     filters = with_ids(filters, kind, known, state.session)
     if kind == "container":
         query |= {name: found(known, "container", query[name]).id for name in ("before", "since") if query.get(name)}
-    if kind == "prune" or (kind == "container" and not state.registry.adopted):
+    if call.route.id == "images.prune":
+        # Never those with names: what a user builds on an image of the session's has its label.
+        filters = {**filters, "dangling": ["true"], "label": [*_labels_of(filters), f"{IMAGE_RUN}={state.session.id}"]}
+    elif kind == "prune" or (kind == "container" and not state.registry.adopted):
         filters = _with_role(with_own_label(filters, state.session))
     elif kind == "container":
         query.pop("limit", None)  # it would count what is hidden
@@ -297,9 +306,12 @@ def _with_filters(query: Mapping[str, str], filters: Object) -> Pairs:
 
 def _with_role(filters: Object) -> Object:
     """Only what clients made: not the network and the gate that are ours."""
+    return {**filters, "label": [*_labels_of(filters), f"{ROLE}={MADE}"]}
+
+
+def _labels_of(filters: Object) -> list[Json]:
     labels = filters.get("label")
-    more: list[Json] = [*(labels if isinstance(labels, list) else []), f"{ROLE}={MADE}"]
-    return {**filters, "label": more}
+    return labels if isinstance(labels, list) else []
 
 
 def _events(call: Call, known: Known, state: State) -> Forward:
@@ -400,6 +412,11 @@ def usable_image_or_missing(known: Known, text: str) -> Thing:
     return found(known, "image", text)
 
 
+def _nothing_pruned(call: Call, known: Known, state: State) -> Reply:
+    """The build cache is everybody's: of it nothing goes."""
+    return Reply(call.route.id, 200, {"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
 def _no_plugin(call: Call, known: Known, state: State) -> Forward:
     raise deny("missing", f"plugin {call.ref!r} not found", status=404)
 
@@ -450,6 +467,7 @@ _JUDGES: Mapping[str, Callable[[Call, Known, State], Decision]] = {
     "system.events": _events,
     "containers.create": _create,
     **dict.fromkeys(("containers.get-files", "containers.put-files", "containers.stat-file", "containers.export"), _looked_into),
+    "containers.unpause": _thawed,
     "containers.start": _started,
     "containers.restart": _started,
     "containers.remove": _not_adopted(_removed),
@@ -472,6 +490,7 @@ _JUDGES: Mapping[str, Callable[[Call, Known, State], Decision]] = {
     "images.save": _save,
     "images.save-one": _save_one,
     "plugins.inspect": _no_plugin,
+    "build.prune": _nothing_pruned,
     "images.load": _load,
     "build": _build,
 }

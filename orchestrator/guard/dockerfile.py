@@ -64,9 +64,11 @@ class _Stages:
         self.own, self.count = name, self.count + 1
 
 
-def judge_dockerfile(data: bytes, arguments: Mapping[str, str], target: str, allowed: Allowed) -> Judged:
+def judge_dockerfile(data: bytes, arguments: Mapping[str, str], target: str, allowed: Allowed, mark: str = "") -> Judged:
     """The Dockerfile to send. ``arguments``: of the query's buildargs; ``target``: the stage to end with, or empty; ``allowed``: the id of
-    an image that may be used, by the name that the Dockerfile gives it after substitution; it may raise, too.
+    an image that may be used, by the name that the Dockerfile gives it after substitution; it may raise, too. ``mark``: a line below each
+    FROM, so that no layer of the build hangs directly below an image of others: the engine's cache would give it to everybody's builds,
+    and theirs to this one.
 
     Raises:
         Denied: an image that is not allowed, a fetch by the engine, or what the classic builder does not have.
@@ -82,7 +84,7 @@ def judge_dockerfile(data: bytes, arguments: Mapping[str, str], target: str, all
         return found.removeprefix("sha256:")
 
     lines = ["# escape=`"] if source.escape == "`" else []
-    lines += _written(source, arguments, target, pin)
+    lines += _written(source, arguments, target, pin, mark)
     return Judged("".join(f"{line}\n" for line in lines).encode(), tuple(ids))
 
 
@@ -123,7 +125,7 @@ def judge_triggers(triggers: Iterable[str]) -> None:
             raise deny("build.onbuild", "an ADD of the image has a source that is known only later", field=where)
 
 
-def _written(source: Source, arguments: Mapping[str, str], target: str, pin: Callable[[str, str], str]) -> list[str]:
+def _written(source: Source, arguments: Mapping[str, str], target: str, pin: Callable[[str, str], str], mark: str) -> list[str]:
     lines: list[str] = []
     variables: dict[str, str] = {}
     stages, last = _Stages(), _last_stage(source, target)
@@ -133,6 +135,8 @@ def _written(source: Source, arguments: Mapping[str, str], target: str, pin: Cal
             if last is not None and stages.count > last:
                 break  # what comes after the target is not built
             lines.append(_from(one, variables, source.escape, stages, pin, where))
+            if mark:
+                lines.append(mark)
         elif stages.count == 0:
             if one.word != "ARG":
                 raise deny("build.dockerfile", f"{one.word} stands before the first FROM", field=where, status=400)

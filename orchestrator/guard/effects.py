@@ -34,7 +34,9 @@ from orchestrator.guard.calls import (
     StartContainer,
     StartExec,
     TagImage,
+    ThawContainer,
     UpdateContainer,
+    Usage,
     VolumeAsk,
     deny,
 )
@@ -45,6 +47,7 @@ from orchestrator.guard.images import judge_existing
 from orchestrator.guard.marks import Mark
 from orchestrator.guard.masking import check_masks, masks_for
 from orchestrator.guard.ports import publish_all
+from orchestrator.guard.quota import admit
 from orchestrator.guard.registry import Container
 from orchestrator.guard.services import EMPTY, MAP_ROLE, Services, is_ours, said
 from orchestrator.guard.strictjson import encode
@@ -67,12 +70,14 @@ class Effects:
         """A call with a small answer, and everything around it. Raises Denied, DaemonLost."""
         if forward.method == "GET":
             return await self._send(call, forward)  # nothing is half done where nothing is done
+        # In the same turn as the decision: two calls at once must not both be the last one that the quota allows.
+        share = forward.effect.reserve if isinstance(forward.effect, CreateContainer) else _SHARES.get(type(forward.effect), Usage())
+        with self._services.registry.reserved(share):
+            return await self._perform(call, forward)
+
+    async def _perform(self, call: Call, forward: Forward) -> Done:
         act = Effects._prune if forward.answer == "prune" else _ACTS.get(type(forward.effect), Effects._send)
         return await self._services.to_the_end(act(self, call, forward))
-
-    async def streamed(self, forward: Forward, status: int) -> None:
-        """After a stream has gone through."""
-        return
 
     # --- sending
 
@@ -91,6 +96,8 @@ class Effects:
 
     def _shown(self, forward: Forward, status: int, body: Json, call: Call | None = None) -> Json:
         """Raises nothing: what cannot be shown is not."""
+        if status >= 400 and forward.rule == "containers.top":  # the engine repeats words of ps, of processes of others
+            return {"message": "the processes could not be listed"}
         if status >= 400:
             return {"message": answers.scrub(said(body) or "the engine refused this", self._services.view())}
         limit = one(call.query, "limit") if call is not None and forward.answer == "containers" else None
@@ -103,34 +110,35 @@ class Effects:
         key = services.new_key()
         if services.session.plan.pinning == "subpath" and any(isinstance(ask, BindAsk) for ask in effect.mounts):
             call = replace(call, version=max(call.version, SUBPATH_API))  # an older version would drop the path, and mount the whole
-        with services.registry.reserved(effect.reserve):
-            try:
-                effect = replace(effect, mounts=(*effect.mounts, *await self._declared(effect)))
-                sources = [await self._source(ask, key) for ask in effect.mounts]
-                body = container.with_mounts(forward.body or {}, effect.mounts, tuple(sources))
-                masks = self._masks(effect.mounts)
-                status, answer = await self._raw(call, replace(forward, body=_with_more(body, masks)))
-            except BaseException:
-                services.pins.release(key)
-                raise
-            if status != 201 or not isinstance(answer, dict):
-                services.pins.release(key)
-                return status, self._shown(forward, status, answer), ()
-            full_id = str(answer["Id"])
-            asked = str((call.body or {}).get("Image", ""))
-            shown = replace(effect.shown, image=asked)
-            services.registry.containers[full_id] = Container(
-                full_id, effect.name or "", asked, effect.mounts, effect.ports, shown, effect.reserve, key,
-                frozenset(str(mask["Target"]) for mask in masks),
-            )  # fmt: skip
+        try:
+            declared = await self._declared(forward, effect)
+            admit(services.registry.usage(), Usage(volumes=len(declared)), services.session.plan.limits)
+            effect = replace(effect, mounts=(*effect.mounts, *declared))
+            sources = [await self._source(ask, key) for ask in effect.mounts]
+            body = container.with_mounts(forward.body or {}, effect.mounts, tuple(sources))
+            masks = self._masks(effect.mounts)
+            status, answer = await self._raw(call, replace(forward, body=_with_more(body, masks)))
+        except BaseException:
+            services.pins.release(key)
+            raise
+        if status != 201 or not isinstance(answer, dict):
+            services.pins.release(key)
+            return status, self._shown(forward, status, answer), ()
+        full_id = str(answer["Id"])
+        asked = str((call.body or {}).get("Image", ""))
+        services.registry.containers[full_id] = Container(
+            full_id, effect.name or "", asked, effect.mounts, effect.ports, replace(effect.shown, image=asked), effect.reserve, key,
+            inherits=bool(cast(Object, (forward.body or {}).get("HostConfig") or {}).get("VolumesFrom")),
+            masks=frozenset(str(mask["Target"]) for mask in masks),
+        )  # fmt: skip
         services.event("docker.made", {"kind": "container", "id": full_id, "image": effect.image})
         if effect.shown.publish_all or any(isinstance(ask, VolumeAsk) and ask.name is None for ask in effect.mounts):
             await self._look_at(full_id)
         return status, answer, ()
 
-    async def _declared(self, effect: CreateContainer) -> Sequence[MountAsk]:
+    async def _declared(self, forward: Forward, effect: CreateContainer) -> Sequence[MountAsk]:
         """Volumes that the image declares, made with our label: the daemon's own ones would have none, and stay."""
-        status, answer = await self._services.daemon.ask("GET", f"/images/{effect.image}/json")
+        status, answer = await self._services.daemon.ask("GET", f"/images/{(forward.body or {}).get('Image')}/json")
         config = answer.get("Config") if status == 200 and isinstance(answer, dict) else None
         volumes = config.get("Volumes") if isinstance(config, dict) else None
         mounted = {posixpath.normpath(ask.target) for ask in effect.mounts}
@@ -227,6 +235,10 @@ class Effects:
         if status >= 400 and not had:
             services.publisher.close(full_id)
         return status, self._shown(forward, status, body), ()
+
+    async def _thaw(self, call: Call, forward: Forward) -> Done:
+        async with self._services.freeze_turn.taken():
+            return await self._send(call, forward)
 
     async def _stopped(self, forward: Forward, full_id: str) -> Forward:
         """A restart in two: the container could swap its own sources while it is being stopped. What is left to send."""
@@ -325,6 +337,7 @@ class Effects:
         effect = cast(Commit, forward.effect)
         if effect.reference is not None:
             await self.refuse_taken((effect.reference,))
+            self._services.note_images([Mark(effect.reference, "")])
         status, body = await self._raw(call, forward)
         if status == 201 and isinstance(body, dict):
             self._services.registry.images.made(str(body["Id"]), () if effect.reference is None else (effect.reference,))
@@ -393,6 +406,15 @@ class Effects:
         return status, shown, ()
 
 
+_SHARES: Mapping[type, Usage] = {
+    CreateNetwork: Usage(networks=1),
+    CreateVolume: Usage(volumes=1),
+    StartExec: Usage(execs=1),
+    Commit: Usage(images=1),
+    TagImage: Usage(images=1),
+}
+
+
 def _with_more(body: Object, mounts: Sequence[Object]) -> Object:
     if not mounts:
         return body
@@ -408,6 +430,7 @@ def _taken(name: str) -> Denied:
 _ACTS: Mapping[type, Callable[[Effects, Call, Forward], Coroutine[float, None, Done]]] = {
     CreateContainer: Effects._create,
     StartContainer: Effects._start,
+    ThawContainer: Effects._thaw,
     RemoveContainer: Effects._remove,
     UpdateContainer: Effects._update,
     CreateExec: Effects._exec,

@@ -51,7 +51,19 @@ ULIMITS: Mapping[str, tuple[int, int]] = {
     "fsize": (-1, UNBOUNDED), "locks": (-1, UNBOUNDED), "memlock": (-1, UNBOUNDED), "rss": (-1, UNBOUNDED), "stack": (-1, UNBOUNDED),
     "msgqueue": (0, 819_200), "sigpending": (0, 1 << 16), "nice": (0, 0), "rtprio": (0, 0),
 }  # fmt: skip
+LOG_SIZE, LOG_FILES = "20m", "3"
+LOG_MOST_BYTES, LOG_MOST_FILES = 100 << 20, 5
 LOG_DRIVERS = ("", "json-file", "local", "none")  # others speak from the engine's place, past the egress rules
+LOG_BUFFER_BYTES = 4 << 20  # of the engine's own memory, for each container
+
+
+def _log_buffer(value: Json, known: Known, path: str) -> Json:
+    found = str(matching(r"[0-9]{1,7}[kmKM]?", "a size such as 1m")(value, known, path))
+    if int(found.rstrip("kmKM")) * {"k": 1 << 10, "m": 1 << 20}.get(found[-1].lower(), 1) > LOG_BUFFER_BYTES:
+        raise deny("body.range", f"{found} is out of bounds", field=path, allowed="up to 4m")
+    return found
+
+
 LOG_OPTIONS: Mapping[str, FieldRule] = {
     "max-size": matching(r"[0-9]{1,9}[kmgKMG]?|-1", "a size such as 10m"),
     "max-file": matching(r"[1-9][0-9]{0,3}", "a number of files"),
@@ -59,7 +71,7 @@ LOG_OPTIONS: Mapping[str, FieldRule] = {
     "labels": text(1024),
     "env": text(1024),
     "mode": one_of("blocking", "non-blocking"),
-    "max-buffer-size": matching(r"[0-9]{1,4}[km]?|[0-9]{1,7}", "a size such as 4m"),
+    "max-buffer-size": _log_buffer,
     "tag": matching(r"(\{\{ ?\.(ID|FullID|Name|ImageID|ImageFullID|ImageName|DaemonName) ?\}\}|[A-Za-z0-9._/:-]){0,64}", "{{.Name}}"),
 }
 
@@ -298,3 +310,24 @@ def _at_most(amount: int, field: str, memory: int, *, low: int = 0) -> None:
 def _int(found: Object, key: str) -> int:
     value = found.get(key)
     return value if isinstance(value, int) else 0
+
+
+def bounded_log(asked: Json) -> Object:
+    """Of the engine's files only so much: they lie on the machine's disk. ``asked``: judged by ``HOST_CONFIG``."""
+    wanted = asked if isinstance(asked, dict) else {}
+    kind = wanted.get("Type") or "json-file"
+    given = wanted.get("Config")
+    config = {key: value for key, value in given.items() if value != ""} if isinstance(given, dict) else {}
+    if kind == "none":
+        return {"Type": kind, "Config": {}}
+    size, files = _bytes(str(config.get("max-size", LOG_SIZE))), int(str(config.get("max-file", LOG_FILES)))
+    bounds = {"max-size": f"{min(size, LOG_MOST_BYTES) >> 10}k", "max-file": str(min(files, LOG_MOST_FILES))}
+    return {"Type": kind, "Config": {**config, **bounds}}
+
+
+def _bytes(text: str) -> int:
+    """``-1`` is without limit; what is smaller than a KiB is one."""
+    unit = text[-1:].lower()
+    number = int(text[:-1] if unit in "kmg" else text)
+    amount = number << {"k": 10, "m": 20, "g": 30}.get(unit, 0)
+    return LOG_MOST_BYTES if number < 0 else max(amount, 1 << 10)

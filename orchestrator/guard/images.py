@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from orchestrator.guard import dockerfile
 from orchestrator.guard.calls import Denied, Json, Object, Session, deny
 from orchestrator.guard.imagenames import canonical, familiar, full_id, is_id, parse_name, refuse_image, repository, split
-from orchestrator.model.guard import MADE, MANAGED, ROLE, RUN, GuardPlan
+from orchestrator.model.guard import IMAGE_RUN, MANAGED, ROLE, RUN, GuardPlan
 
 Pairs = tuple[tuple[str, str], ...]
 
-IMAGE_LABEL = "dev.aienv.image"
 RESERVED = "docker.io/aienv/"  # aienv's own base images and their like
 DROPPED_HEADERS = frozenset(["x-registry-auth", "x-registry-config"])
 MAX_CHANGES = 64
@@ -74,8 +73,11 @@ class OwnImages:
 
 
 def labels(session: Session) -> dict[str, str]:
-    """Written last into every image that is made, so that nothing before them counts. They also make its id this session's own."""
-    return {MANAGED: "1", RUN: session.id, ROLE: MADE, IMAGE_LABEL: MADE}
+    """Written last into every image that is made, so that nothing before them counts. They also make its id this session's own.
+
+    Those of containers are emptied: a commit would take them along, and they would make what is started from the image ours.
+    """
+    return {MANAGED: "", RUN: "", ROLE: "", IMAGE_RUN: session.id}
 
 
 def is_allowed_name(text: str, session: Session, own: OwnImages) -> bool:

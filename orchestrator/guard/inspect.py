@@ -9,6 +9,7 @@ from orchestrator.guard.calls import Json, Object, Shown
 from orchestrator.guard.shownmounts import asked_binds, asked_mounts, mount_points
 from orchestrator.guard.view import (
     BRIDGE,
+    HIDDEN,
     Ports,
     ShownContainer,
     Table,
@@ -153,6 +154,8 @@ def environment(value: Json, context: Of) -> Json:
     """Without what the guard added: whole lines, or names."""
     if not isinstance(value, list):
         return value
+    if context.made is None:  # of one that was there before: its names, and not its owner's secrets
+        return [f"{line.partition('=')[0]}={HIDDEN}" for line in strings(value)]
     ours = frozenset(context.shown.env)
     return [line for line in strings(value) if line not in ours and line.partition("=")[0] not in ours]
 

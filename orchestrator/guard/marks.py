@@ -15,7 +15,7 @@ MAX_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """``name``: canonical; empty: the image has none. ``id``: of the image."""
+    """``name``: canonical; empty: the image has none. ``id``: of the image; empty: it is made, and will bear the session's label."""
 
     name: str
     id: str

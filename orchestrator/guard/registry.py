@@ -26,6 +26,7 @@ class Container:
     shown: Shown
     share: Usage
     key: str
+    inherits: bool = False  # mounts of another container (--volumes-from)
     anonymous: frozenset[str] = frozenset()  # names of volumes that the daemon made with it
     masks: frozenset[str] = frozenset()  # where files of the project lie under an empty one
 
@@ -85,15 +86,15 @@ class Registry:
     def usage(self) -> Usage:
         shares = [*(container.share for container in self.containers.values()), *self.pending]
         return Usage(
-            containers=len(shares),
+            containers=sum(share.containers for share in shares),
             memory_bytes=sum(share.memory_bytes for share in shares),
             cpus=sum(share.cpus for share in shares),
             pids=sum(share.pids for share in shares),
-            volumes=len(self.volumes),
-            networks=len(self.networks),
-            execs=len(self.running),
+            volumes=len(self.volumes) + sum(share.volumes for share in self.pending),
+            networks=len(self.networks) + sum(share.networks for share in self.pending),
+            execs=len(self.running) + sum(share.execs for share in self.pending),
             ports=sum(share.ports for share in shares),
-            images=self.images.count,
+            images=self.images.count + sum(share.images for share in self.pending),
         )
 
     def usage_without(self, full_id: str) -> Usage:

@@ -17,7 +17,9 @@ from orchestrator.guard.daemon import Daemon, DaemonLost, parse_address
 from orchestrator.guard.decide import ceiling
 from orchestrator.guard.gate import GateClient, GateLost, connect_gate, start_gate
 from orchestrator.guard.gate_body import BUILDS, GATE_ROLE, NO_NETWORK, gate_name, void_archive
+from orchestrator.guard.imagenames import canonical
 from orchestrator.guard.images import OwnImages
+from orchestrator.guard.marks import Mark
 from orchestrator.guard.masking import secrets_of
 from orchestrator.guard.pins import Pins
 from orchestrator.guard.publish import Publisher, PublishLimits, listen_here
@@ -25,7 +27,7 @@ from orchestrator.guard.services import EMPTY, Reach, Services, Write
 from orchestrator.guard.session import ClientSession
 from orchestrator.guard.sweep import sweep
 from orchestrator.guard.watching import adopt, learn, look, routes_in_use, watch
-from orchestrator.model.guard import EGRESS_PORT
+from orchestrator.model.guard import EGRESS_PORT, IMAGE_RUN
 from orchestrator.model.task import SandboxRules
 from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
 from orchestrator.wire.listener import Listener
@@ -108,14 +110,17 @@ class Guard:
 
     # --- for other threads
 
-    def listen(self, phase: str, listener: socket.socket, porter: socket.socket | None = None) -> None:
-        """Serve clients of a listening socket, ours from now on. ``porter``: makes sockets where published ports are to appear."""
-        self._loop.ask(lambda: self._add(listener, porter), ANSWER_S)
+    def listen(self, phase: str, listener: socket.socket, porter: socket.socket | None = None, *, shared: bool = False) -> None:
+        """Serve clients of a listening socket, ours from now on. ``porter``: makes sockets where published ports are to appear.
+        ``shared``: somebody keeps a copy, and will have it served again."""
+        self._loop.ask(lambda: self._add(listener, porter, shared), ANSWER_S)
 
     def quiet(self) -> None:
-        """Close the clients' listeners and connections, and published ports: the command has ended. Containers go on."""
-        with contextlib.suppress(TimedOut):
+        """Close the clients' listeners and connections, and published ports: the command has ended. Containers go on; nothing that a client
+        asked for is still under way afterwards."""
+        with contextlib.suppress(TimedOut, DaemonLost):
             self._loop.ask(self._quiet, ANSWER_S)
+            self._do(self._await_operations, SETTLE_S + ANSWER_S)
 
     def close(self) -> Removed:
         """End it, and remove everything that was made through it: (removed, left)."""
@@ -159,11 +164,11 @@ class Guard:
 
     # --- in the loop's thread
 
-    def _add(self, listener: socket.socket, porter: socket.socket | None) -> None:
+    def _add(self, listener: socket.socket, porter: socket.socket | None, shared: bool) -> None:
         if porter is not None:
             self._porter = GateClient(self._loop, porter)
             self._loop.spawn(self._publish_again())
-        self._listeners.append(Listener(self._loop, listener, self._connection, lambda count: count >= MAX_CONNECTIONS))
+        self._listeners.append(Listener(self._loop, listener, self._connection, lambda count: count >= MAX_CONNECTIONS, shared=shared))
 
     async def _publish_again(self) -> None:
         """Containers of an earlier command may still run, and had their ports in its place."""
@@ -200,11 +205,14 @@ class Guard:
         finally:
             server.close()
 
-    async def _settle(self) -> None:
+    async def _await_operations(self) -> None:
         deadline = self._loop.in_seconds(SETTLE_S)
         while self._services.under_way and self._loop.in_seconds(0) < deadline:
             with contextlib.suppress(TimedOut):
-                await pause(self._loop.in_seconds(0.05))
+                await pause(self._loop.in_seconds(0.02))
+
+    async def _settle(self) -> None:
+        await self._await_operations()
         for gate in (self._gate, self._build_gate):
             if gate is not None:
                 gate.close()
@@ -318,8 +326,9 @@ async def in_a_thread(loop: Loop, work: Callable[[], str]) -> str:
 async def _void_image(services: Services) -> str:
     """An image of nothing, under a name of the session's own: the gate's programs come from the toolbox. Raises DaemonLost."""
     name = f"aienv/void:{services.session.id.lower()}"
+    services.note_images([Mark(canonical(name), "")])
     repository, _, tag = name.partition(":")
-    changes = tuple(("changes", f"LABEL {key}={value}") for key, value in services.labels("gate").items())
+    changes = (("changes", f"LABEL {IMAGE_RUN}={services.session.id}"),)
     query = (("fromSrc", "-"), ("repo", repository), ("tag", tag), *changes)
     status, answer = await services.daemon.ask_lines("POST", "/images/create", query, void_archive(), "application/x-tar")
     if status != 200 or b'"error' in answer:

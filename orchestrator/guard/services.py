@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.guard.calls import BindAsk, Denial, Denied, Json, Known, Object, Reference, Session, Thing, deny
+from orchestrator.guard.calls import BindAsk, Denial, Denied, Forward, Json, Known, Object, Reference, Session, Thing, deny
 from orchestrator.guard.daemon import Daemon, DaemonLost
 from orchestrator.guard.decide import Call, State
 from orchestrator.guard.gate_body import NO_NETWORK
@@ -333,6 +333,12 @@ class Services:
             note(self.folder, marks)
         except OSError as problem:
             raise deny("log", f"what is to be made cannot be written down: {problem.strerror}", status=503) from None
+
+    def mounts_project(self, forward: Forward) -> bool:
+        """Whether the container of a call has a part of the project, its own or another one's."""
+        parts = forward.path.split("/")
+        made = self.registry.containers.get(parts[2]) if len(parts) > 2 else None
+        return made is None or made.inherits or any(isinstance(ask, BindAsk) for ask in made.mounts)
 
     def new_key(self) -> str:
         """For what a container holds before it has an id."""

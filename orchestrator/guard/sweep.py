@@ -8,16 +8,20 @@ Plain HTTP from the standard library: the broker does without the SDK.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from orchestrator.guard.calls import Denied
 from orchestrator.guard.group import remove as remove_group
+from orchestrator.guard.imagenames import canonical
 from orchestrator.guard.marks import noted
 from orchestrator.guard.pins import unmount_below
 from orchestrator.guard.plain import PlainEngine, Silent, message_of
-from orchestrator.model.guard import MADE, MANAGED, ROLE, RUN
+from orchestrator.model.guard import IMAGE_RUN, MADE, MANAGED, ROLE, RUN
 
+NAMELESS = "<none>:<none>"
 AGAIN_S = 0.1
 PATIENCE_S = 8.0  # with the same things, each refused: an image that somebody else uses will not go
 # Environments of runs bear the same labels, and are not a guard's to remove.
@@ -35,9 +39,11 @@ def sweep(address: str, session: str, folder: Path, deadline_s: float) -> Remove
     left: list[str] = []
     engine = PlainEngine(address, time.monotonic() + deadline_s)
     try:
+        given = frozenset(mark.name for mark in noted(folder))
+        left += _of_builds(engine, session, removed)
         for kind in _KINDS:
-            left += _all_of(engine, kind, session, removed)
-        left += _marked(engine, folder, removed)
+            left += _all_of(engine, kind, session, removed, given)
+        left += _marked(engine, session, folder, removed)
     except (Silent, ValueError) as problem:
         left.append(f"what the guard of {session} made: {problem}")
     finally:
@@ -56,7 +62,7 @@ def sessions(address: str, deadline_s: float) -> tuple[str, ...]:
     found: set[str] = set()
     try:
         for kind in _KINDS:
-            found |= {labels[RUN] for _, _, labels in _found(engine, kind, None)}
+            found |= {labels[IMAGE_RUN if kind == "image" else RUN] for _, _, labels in _found(engine, kind, None)}
     except (Silent, ValueError):
         pass
     finally:
@@ -64,39 +70,90 @@ def sessions(address: str, deadline_s: float) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def freeze(address: str, session: str, deadline_s: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Pause every container of the session that runs: (ids of those paused, what could not be). For a reader of what they write."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """``paused``: to be unpaused; ``stopped``: those that were about to start again, to be started. ``problems``: what goes on."""
+
+    paused: tuple[str, ...]
+    stopped: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def freeze(address: str, session: str, deadline_s: float) -> Held:
+    """Let no container of the session do anything. For a reader of what they write; nobody may be starting any meanwhile.
+
+    One that ends while it is paused is gone; one that keeps crashing is stopped, or it would start again behind our back.
+    """
     engine = PlainEngine(address, time.monotonic() + deadline_s)
-    paused, problems = [], []
+    paused: dict[str, None] = {}
+    stopped: dict[str, None] = {}
+    problems: list[str] = []
     try:
-        for key, name, _ in _found(engine, "container", session, running=True):
-            status, said = engine.call("POST", f"/containers/{key}/pause")
-            if status == 204:
-                paused.append(key)
-            elif status not in (404, 409):  # gone, or not running any more
-                problems.append(f"container {name}: {message_of(said)}")
+        while active := [row for row in _states(engine, session) if row[2] in ("running", "restarting")]:
+            problems = []
+            for key, name, state in active:
+                verb, held = ("pause", paused) if state == "running" else ("stop?t=0", stopped)
+                status, said = engine.call("POST", f"/containers/{key}/{verb}")
+                if status in (204, 304):
+                    held[key] = None
+                else:
+                    problems.append(f"container {name}: {message_of(said)}")
+            if engine.is_over():
+                break
     except (Silent, ValueError) as problem:
         problems.append(str(problem))
     finally:
         engine.close()
-    return tuple(paused), tuple(problems)
+    return Held(tuple(paused), tuple(stopped), tuple(problems))
 
 
-def thaw(address: str, containers: Iterable[str], deadline_s: float) -> None:
-    """The opposite, for these. What does not answer is removed later, frozen or not."""
+def _states(engine: PlainEngine, session: str) -> list[tuple[str, str, str]]:
+    """(id, name, state) of a session's containers. Raises Silent."""
+    filters = json.dumps({"label": [f"{MANAGED}=1", f"{RUN}={session}", f"{ROLE}={MADE}"]})
+    status, answer = engine.call("GET", "/containers/json?all=1&" + urlencode({"filters": filters}))
+    if status != 200 or not isinstance(answer, list):
+        raise Silent(f"listing containers: {message_of(answer)}")
+    return [(str(row["Id"]), str((row.get("Names") or [row["Id"]])[0]).lstrip("/"), str(row.get("State"))) for row in answer]
+
+
+def thaw(address: str, held: Held, deadline_s: float) -> None:
+    """The opposite. What does not answer is removed later, frozen or not."""
     engine = PlainEngine(address, time.monotonic() + deadline_s)
     with contextlib.suppress(Silent, ValueError), contextlib.closing(engine):
-        for key in containers:
+        for key in held.paused:
             engine.call("POST", f"/containers/{key}/unpause")
+        for key in held.stopped:
+            engine.call("POST", f"/containers/{key}/start")
 
 
-def _marked(engine: PlainEngine, folder: Path, removed: dict[str, None]) -> list[str]:
+def _of_builds(engine: PlainEngine, session: str, removed: dict[str, None]) -> list[str]:
+    """Containers of build steps that an engine left when it died: they run an image that has no name. Raises Silent."""
+    filters = json.dumps({"label": [f"{IMAGE_RUN}={session}"]})
+    status, answer = engine.call("GET", "/containers/json?all=1&" + urlencode({"filters": filters}))
+    left = []
+    for row in answer if status == 200 and isinstance(answer, list) else ():
+        key, image = str(row["Id"]), str(row.get("ImageID"))
+        status, found = engine.call("GET", f"/images/{image}/json")
+        if (row.get("Labels") or {}).get(RUN) or (status == 200 and found.get("RepoTags")):
+            continue  # a client's, which the others find; or a user's, of an image with a name
+        if said := _container(engine, key):
+            left.append(f"container {key[:12]} of a build: {said}")
+        else:
+            removed[f"container {key[:12]} of a build"] = None
+    return left
+
+
+def _marked(engine: PlainEngine, session: str, folder: Path, removed: dict[str, None]) -> list[str]:
     """Names that were given, and images that were loaded: those that are still what they were. Raises Silent."""
     left = []
     for mark in noted(folder):
         key = mark.name or mark.id
         status, found = engine.call("GET", f"/images/{quote(key, safe=':/@')}/json")
-        if status != 200 or not isinstance(found, dict) or found.get("Id") != mark.id or (not mark.name and found.get("RepoTags")):
+        if status != 200 or not isinstance(found, dict) or (not mark.name and found.get("RepoTags")):
+            continue
+        config = found.get("Config")
+        labels = (config.get("Labels") if isinstance(config, dict) else None) or {}
+        if found.get("Id") != mark.id and (mark.id or labels.get(IMAGE_RUN) != session):
             continue
         if said := _removed(engine, f"/images/{quote(key, safe=':/@')}"):
             left.append(f"image {key}: {said}")
@@ -108,14 +165,14 @@ def _marked(engine: PlainEngine, folder: Path, removed: dict[str, None]) -> list
 # --- one kind of thing ---------------------------------------------------------------------------------------------------------
 
 
-def _all_of(engine: PlainEngine, kind: str, session: str, removed: dict[str, None]) -> list[str]:
-    """Until none is left: while we look, a restart policy or a call under way may make another.
+def _all_of(engine: PlainEngine, kind: str, session: str, removed: dict[str, None], given: frozenset[str]) -> list[str]:
+    """Until none is left: while we look, a restart policy or a call under way may make another. ``given``: names of images.
 
     Raises:
         Silent: the time is over, or the engine is gone.
     """
     said, before, since = "", frozenset[str](), time.monotonic()
-    while found := {key: name for key, name, _ in _found(engine, kind, session)}:
+    while found := {key: name for key, name, _ in _found(engine, kind, session, given=given)}:
         if before != found.keys():
             before, since = frozenset(found), time.monotonic()
         elif engine.is_over() or time.monotonic() - since > PATIENCE_S:
@@ -155,6 +212,12 @@ def _image(engine: PlainEngine, key: str) -> str:
     return _removed(engine, f"/images/{quote(key, safe=':')}?force=1")
 
 
+def _canonical(name: str) -> str:
+    with contextlib.suppress(Denied):
+        return canonical(name)
+    return name
+
+
 def _removed(engine: PlainEngine, path: str) -> str:
     """What the engine said against it; empty: it is gone."""
     status, said = engine.call("DELETE", path)
@@ -167,9 +230,15 @@ _REMOVALS: dict[str, Callable[[PlainEngine, str], str]] = {
 _KINDS = tuple(_REMOVALS)  # in this order: each uses those that come later
 
 
-def _found(engine: PlainEngine, kind: str, session: str | None, *, running: bool = False) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """(key, name for people, labels) of what bears a guard's labels; of one session, or of any."""
-    wanted = [f"{MANAGED}=1", f"{RUN}={session}" if session is not None else RUN]
+def _found(
+    engine: PlainEngine, kind: str, session: str | None, *, running: bool = False, given: frozenset[str] | None = None
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """(key, name for people, labels) of what bears a guard's labels; of one session, or of any.
+
+    ``given``: the names that the session gave to images. One with another name is a user's, who built on one of the session's.
+    """
+    key_of = IMAGE_RUN if kind == "image" else RUN
+    wanted = [*([] if kind == "image" else [f"{MANAGED}=1"]), f"{key_of}={session}" if session is not None else key_of]
     filters = {"label": wanted, **({"status": ["running"]} if running else {})}
     path = {"container": "/containers/json?all=1&", "network": "/networks?", "volume": "/volumes?", "image": "/images/json?"}[kind]
     status, answer = engine.call("GET", path + urlencode({"filters": json.dumps(filters)}))
@@ -178,9 +247,11 @@ def _found(engine: PlainEngine, kind: str, session: str | None, *, running: bool
     rows = answer.get("Volumes") if kind == "volume" and isinstance(answer, dict) else answer
     for row in rows if isinstance(rows, list) else ():
         labels = row.get("Labels") if isinstance(row, dict) else None
-        if not isinstance(labels, dict) or labels.get(MANAGED) != "1" or RUN not in labels:
+        if not isinstance(labels, dict) or not labels.get(key_of) or (kind != "image" and labels.get(MANAGED) != "1"):
             continue  # an engine that takes no such filter
-        if (session is None or labels[RUN] == session) and labels.get(ROLE, MADE) not in NOT_OURS:
-            names = row.get("Names") or row.get("RepoTags") or ()
+        if (session is None or labels[key_of] == session) and labels.get(ROLE, MADE) not in NOT_OURS:
+            names = [name for name in row.get("Names") or row.get("RepoTags") or () if name != NAMELESS]
+            if kind == "image" and given is not None and any(_canonical(name) not in given for name in names):
+                continue
             key = str(row["Name"] if kind == "volume" else row["Id"])
             yield key, str(names[0] if names else row.get("Name") or key).lstrip("/"), labels

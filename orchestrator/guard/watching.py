@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +34,47 @@ async def adopt(services: Services, folders: Sequence[str]) -> None:
         status, answer = await services.daemon.ask("GET", "/containers/json", (("all", "1"), ("filters", filters)))
         for one in answer if status == 200 and isinstance(answer, list) else []:
             labels = one.get("Labels") if isinstance(one, dict) else None
-            if not isinstance(one, dict) or not isinstance(labels, dict) or RUN in labels or labels.get(WORKING_DIR) != folder:
+            if not isinstance(one, dict) or not isinstance(labels, dict) or labels.get(RUN) or labels.get(WORKING_DIR) != folder:
+                continue
+            status, found = await services.daemon.ask("GET", f"/containers/{one.get('Id')}/json")
+            if status != 200 or not isinstance(found, dict):
+                continue
+            if (why := unfit(found, [each.host for each in services.session.maps])) is not None:
+                services.event("docker.passed-over", {"id": str(one.get("Id")), "reason": why})
                 continue
             names = one.get("Names")
             name = str(names[0]).lstrip("/") if isinstance(names, list) and names else ""
             services.registry.adopted[str(one["Id"])] = name
             services.event("docker.adopted", {"id": str(one["Id"]), "name": name})
+
+
+def unfit(found: Object, maps: Sequence[str]) -> str | None:
+    """Why a container that was there before must not be used: through it a client would have more than one of its own gives. Pure."""
+    host = found.get("HostConfig")
+    if not isinstance(host, dict):
+        return "nothing is known of it"
+    for field, plain in _PLAIN.items():
+        if host.get(field) not in plain:
+            return f"its {field}"
+    if str(host.get("NetworkMode", "")).partition(":")[0] in ("host", "container"):
+        return "its NetworkMode"
+    mounts = found.get("Mounts")
+    for mount in mounts if isinstance(mounts, list) else ():
+        source = str(mount.get("Source")) if isinstance(mount, dict) and mount.get("Type") == "bind" else None
+        if source is not None and not any(source == one or source.startswith(f"{one}/") for one in maps):
+            return "a mount from outside the project"
+    return None
+
+
+_NOTHING: tuple[Json, ...] = (None, False, "", [], {}, 0)
+_PLAIN: Mapping[str, tuple[Json, ...]] = {
+    **dict.fromkeys(
+        ("Privileged", "AutoRemove", "CapAdd", "Devices", "DeviceRequests", "DeviceCgroupRules", "PidMode", "UTSMode", "UsernsMode",
+         "SecurityOpt", "Sysctls", "VolumesFrom", "CgroupParent", "Links", "GroupAdd"), _NOTHING,
+    ),
+    "IpcMode": (*_NOTHING, "private", "shareable", "none"),
+    "Runtime": (*_NOTHING, "runc", "io.containerd.runc.v2"),
+}  # fmt: skip
 
 
 async def learn(services: Services) -> None:

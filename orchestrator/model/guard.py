@@ -14,6 +14,8 @@ SOCKET_NAMES = (SOCKET_INSIDE, "/var/run/docker.sock")
 MINIMUM_API, NEWEST_API = (1, 24), (1, 51)  # below: HostConfig at start (measured); above: fields that nobody has judged yet
 
 MANAGED, RUN, ROLE, MADE = "dev.aienv.managed", "dev.aienv.run", "dev.aienv.role", "guarded"
+# Of images another: a container has the labels of its image, and what a user starts from one is the user's.
+IMAGE_RUN = "dev.aienv.image-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class GuardLimits:
     execs: int = 64  # at once
     ports: int = 128
     images: int = 64  # built, tagged or loaded
-    container_memory_bytes: int = 1 << 30
-    container_pids: int = 512
+    container_memory_bytes: int = 512 << 20
+    container_pids: int = 256
 
 
 @dataclass(frozen=True, slots=True)

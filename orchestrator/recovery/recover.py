@@ -189,7 +189,7 @@ def _plan(folder: RunFolder, state: JournalState) -> Plan | None:
 
 
 def _context(paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, environ: Mapping[str, str], progress: Progress) -> Context:
-    make = maker(paths.work, paths.cache, environ, progress.say)
+    make = maker(paths.work, paths.cache, engine_of(plan, environ), progress.say)
     journal = Journal(folder.journal, folder.reserve)
     recorder = LogRecorder(AuditLog(folder.audit, folder.id))
     context = Context(paths, folder, plan, digest(plan), journal, recorder, Faults({}), progress, make(plan.backend), make)
@@ -200,6 +200,11 @@ def _context(paths: Paths, folder: RunFolder, plan: Plan, state: JournalState, e
         for place in (folder.outbox, folder.control):
             place.mkdir(exist_ok=True, mode=0o700)
     return context
+
+
+def engine_of(plan: Plan, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables with which a run's own engine is found, whichever is in use now."""
+    return environ if plan.guard is None else {**environ, "DOCKER_HOST": plan.guard.daemon}
 
 
 def _outcome(state: JournalState) -> Outcome | None:

@@ -18,7 +18,7 @@ from orchestrator.model.record import Delivery, Harvest
 from orchestrator.report.text import plural
 from orchestrator.run.commands import START_S, harvest_request
 from orchestrator.run.context import Context, Workspace
-from orchestrator.run.docker import take_back
+from orchestrator.run.docker import has_containers, take_back
 from orchestrator.run.masked import still_hidden
 from orchestrator.run.output import TailSink
 from orchestrator.run.steps import Step
@@ -136,7 +136,7 @@ def _request(context: Context, environment: Environment) -> HarvestRequest:
         run_id=context.folder.id,
         task=plan.task,
         time=context.harvest_time or 0,
-        masked=still_hidden(context.folder.workspace(plan.repo.name), workspace.masks, workspace.masked),
+        masked=still_hidden(context.folder.workspace(plan.repo.name), workspace.masks, workspace.masked, has_containers(plan)),
         artifacts=plan.artifacts,
         known_refs=workspace.refs,
         shallow=workspace.shallow,

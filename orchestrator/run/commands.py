@@ -1,9 +1,11 @@
 """Commands inside: the agent, the checks, the harvest program, each as a request to the launcher."""
 
 import math
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Literal
 
 from orchestrator.backends.cgroups import Pressure, pressure
@@ -17,6 +19,7 @@ from orchestrator.model.record import CheckResult, Outcome
 from orchestrator.report.text import plural, size
 from orchestrator.run.admission import admit, canaries, listening
 from orchestrator.run.context import Context
+from orchestrator.run.docker import has_containers
 from orchestrator.run.environ import agent_environment, docker_environment, harvest_environment
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.masked import masked_now
@@ -25,7 +28,7 @@ from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
 from orchestrator.run.watch import Watch, watching
-from orchestrator.sandbox.argv import HARVEST_PROGRAM, Confinement, sandbox_arguments
+from orchestrator.sandbox.argv import HARVEST_PROGRAM, Confinement, guarded_paths, sandbox_arguments
 from orchestrator.sandbox.seccomp import build_filter
 
 TMPFS_SHARE = 8  # four file systems in memory, each an eighth: together half of limits.memory
@@ -45,9 +48,18 @@ def start(
     Raises:
         EnvironmentFailed: its sandbox does not hold; it was not started.
     """
+    context.quiet()  # in a container the previous command's listeners would still have the ports
+    with context.docker.still():  # bubblewrap follows what lies in the workspace, and containers could change it under its hands
+        return _start(context, environment, phase, argv, sink, tty)
+
+
+def _start(
+    context: Context, environment: Environment, phase: Phase, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None
+) -> Process:
     assert context.workspace is not None
     plan, network, facts = context.plan, context.network, environment.launcher.facts
-    context.quiet()  # in a container the previous command's listeners would still have the ports
+    if has_containers(plan):
+        look_at_git(context.folder.workspace(plan.repo.name), context.workspace.git_dirs)
     masks = masked_now(context.folder.workspace(plan.repo.name), context.workspace.masked)  # a check comes after the agent
     confinement = Confinement(
         purpose="agent",
@@ -76,6 +88,23 @@ def start(
         process = environment.launcher.run(request, sink)
         admit(context, phase, process, confinement, facts, canary)
     return process
+
+
+def look_at_git(workspace: Path, git_dirs: tuple[str, ...]) -> None:
+    """What will be mounted onto itself must be what it was: a container is not held by our mounts, and may have put a link in its place.
+
+    Raises:
+        EnvironmentFailed: it names the place.
+    """
+    for path, wanted in guarded_paths(git_dirs):
+        place = workspace
+        for name in path.split("/"):
+            place = place / name
+            is_last = place == workspace / path
+            kind = stat.S_IFMT(place.lstat().st_mode) if place.is_symlink() or place.exists() else 0
+            if kind != (wanted if is_last else stat.S_IFDIR):
+                message = f"a container has replaced {str(place.relative_to(workspace))!r}, so no sandbox can be made around the workspace"
+                raise EnvironmentFailed(message, remedy="the work is harvested; run the task again", code="workspace-changed")
 
 
 def harvest_request(context: Context, environment: Environment, config: bytes) -> RunRequest:

@@ -109,14 +109,14 @@ class Docker:
             return
         from orchestrator.guard.sweep import freeze, thaw
 
-        paused, problems = freeze(self.plan.daemon, self.run_id, HOLD_S)
+        held = freeze(self.plan.daemon, self.run_id, HOLD_S)
         try:
-            if problems:
-                raise EnvironmentFailed(f"the run's containers could not be paused: {'; '.join(problems)}", code="guard")
+            if held.problems:
+                raise EnvironmentFailed(f"the run's containers could not be paused: {'; '.join(held.problems)}", code="guard")
             yield
         finally:
-            if paused:
-                thaw(self.plan.daemon, paused, HOLD_S)
+            if held.paused or held.stopped:
+                thaw(self.plan.daemon, held, HOLD_S)
 
     def close(self) -> Ended | None:
         with contextlib.suppress(EnvironmentFailed):
@@ -129,10 +129,15 @@ def guard_folder(folder: RunFolder) -> Path:
     return folder.work / GUARD_FOLDER
 
 
+def has_containers(plan: Plan) -> bool:
+    """Whether the agent may have containers of its own, which mount the workspace."""
+    return plan.guard is not None and plan.guard.mode != "readonly"
+
+
 def take_back(plan: Plan, folder: RunFolder, cache: Path) -> str | None:
     """Give the workspace back to the run's user: containers write as root, or as users of their own. What could not be done, in words."""
     guard = plan.guard
-    if guard is None or guard.mode == "readonly" or not folder.workspace(plan.repo.name).is_dir():
+    if guard is None or not has_containers(plan) or not folder.workspace(plan.repo.name).is_dir():
         return None
     from orchestrator.guard.takeback import Means, NotTaken, reclaim
 

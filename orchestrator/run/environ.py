@@ -121,7 +121,9 @@ def docker_environment(plan: Plan, run_id: str) -> tuple[tuple[str, str], ...]:
         *((name, "0") for name in ("DOCKER_BUILDKIT", "COMPOSE_DOCKER_CLI_BUILD")),  # its own protocol is not judged, docs/docker.md
         # The same compose file beside the user's own, and in ten runs at once.
         ("COMPOSE_PROJECT_NAME", f"{name}-{run_id.lower()}"),
-        ("TESTCONTAINERS_HOST_OVERRIDE", "localhost"),  # published ports are here, and not at the bridge's gateway
+        # Published ports are here, and not at the bridge's gateway; nor at ::1, which localhost is for some clients.
+        ("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1"),
+        ("TESTCONTAINERS_CONNECTION_MODE", "docker_host"),  # nor at containers' own addresses, which Python's takes in a container
         ("TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE", SOCKET_NAMES[-1]),
     )
 

@@ -30,13 +30,23 @@ def masked_now(workspace: Path, known: Collection[Identity], skip_closed: bool =
     return tuple(sorted(_find(str(workspace), frozenset(known), skip_closed))) if known else ()
 
 
-def still_hidden(workspace: Path, masks: Collection[str], known: Collection[Identity]) -> tuple[str, ...]:
+def still_hidden(workspace: Path, masks: Collection[str], known: Collection[Identity], emptied: bool = False) -> tuple[str, ...]:
     """The paths that a harvest must not read as the agent's: the masked files, and their old places where nothing is now.
+
+    ``emptied``: they hold nothing any more, and what mounts the workspace can write them: one that has content is work.
 
     What else stands at an old place the agent made itself, after it had moved the folder away.
     """
     gone = [path for path in masks if not _is_taken(workspace, path)]
-    return tuple(sorted({*gone, *masked_now(workspace, known, skip_closed=True)}))
+    there = masked_now(workspace, known, skip_closed=True)
+    return tuple(sorted({*gone, *(path for path in there if not (emptied and _has_content(workspace / path)))}))
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return os.lstat(file).st_size > 0
+    except OSError:
+        return False
 
 
 def _is_taken(workspace: Path, path: str) -> bool:

@@ -4,6 +4,7 @@ Later mounts cover earlier ones, so the order carries the meaning. The builder i
 in as ``PlaceFacts``, which the launcher reports.
 """
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -179,6 +180,9 @@ def _objects(place: PlaceFacts) -> tuple[str, ...]:
     return tuple(word for name in names for word in ("--ro-bind", place.sources[name], f"{OURS}/{name}"))
 
 
+_GUARDED = ("config", "hooks", "info")
+
+
 def writable_mounts(confinement: Confinement) -> frozenset[str]:
     """Mount points below which an agent's command may write, beside the temporary folders."""
     inside = confinement.workspace
@@ -197,9 +201,15 @@ def _git_guards(confinement: Confinement, workspace: str) -> tuple[str, ...]:
         words += ("--bind", f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}")
     for git_dir in confinement.git_dirs:
         source, target = f"{workspace}/{git_dir}", f"{confinement.workspace}/{git_dir}"
-        for name in ("config", "hooks", "info"):
+        for name in _GUARDED:
             words += ("--ro-bind", f"{source}/{name}", f"{target}/{name}")
     return tuple(words)
+
+
+def guarded_paths(git_dirs: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """What ``_git_guards`` mounts, below the workspace, and what each is: a kind of ``stat``."""
+    inside = [(f"{git_dir}/{name}", stat.S_IFREG if name == "config" else stat.S_IFDIR) for git_dir in git_dirs for name in _GUARDED]
+    return (*((path, stat.S_IFDIR) for path in _with_parents(git_dirs)), *inside)
 
 
 def _with_parents(git_dirs: tuple[str, ...]) -> tuple[str, ...]:

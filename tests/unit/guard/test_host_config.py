@@ -6,6 +6,8 @@ from orchestrator.guard.calls import Json, Object
 from orchestrator.guard.host_config import CAPABILITIES, HOST_CONFIG, SYSCTLS, ULIMITS
 from tests.unit.guard.bodies import DB, LIMITS, host, refused
 
+LOG = {"max-size": "20480k", "max-file": "3"}  # of those that ask for nothing
+
 GIB = 1 << 30
 
 REFUSED: list[tuple[str, Json, str]] = [
@@ -93,7 +95,7 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("Memory", "1g", "body.type"),
     ("Memory", True, "body.type"),
     ("MemorySwap", -1, "body.range"),
-    ("MemorySwap", GIB // 2, "create.limits"),
+    ("MemorySwap", GIB // 4, "create.limits"),
     ("MemoryReservation", 2 * GIB, "create.limits"),
     ("MemorySwappiness", 101, "body.range"),
     ("PidsLimit", -1, "body.range"),
@@ -113,6 +115,8 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("LogConfig", {"Type": "", "Config": {"fluentd-address": "unix:///x"}}, "body.unknown"),
     ("LogConfig", {"Type": "json-file", "Config": {"tag": "{{json .}}"}}, "body.value"),
     ("LogConfig", {"type": "syslog"}, "body.case"),
+    *(("LogConfig", {"Config": {"max-buffer-size": size}}, "body.range") for size in ("5m", "4097k", "4194305", "9999999")),
+    *(("LogConfig", {"Config": {"max-buffer-size": size}}, "body.value") for size in ("1g", "", "-1", "1.5m")),
     ("RestartPolicy", {"Name": "sometimes"}, "body.value"),
     ("ExtraHosts", ["host.docker.internal:host-gateway"], "create.extra-host"),
     ("ExtraHosts", ["host.docker.internal=host-gateway"], "create.extra-host"),
@@ -173,21 +177,30 @@ PASSES: list[tuple[str, Json, Json]] = [
     ("CpuShares", 512, 512),
     ("CpusetCpus", "0-1,3", "0-1,3"),
     ("Memory", GIB // 2, GIB // 2),
-    ("MemorySwap", GIB, GIB),
+    ("MemorySwap", GIB // 2, GIB // 2),
     ("MemorySwappiness", -1, None),
     ("MemorySwappiness", 10, 10),
-    ("MemoryReservation", GIB // 2, GIB // 2),
+    ("MemoryReservation", GIB // 4, GIB // 4),
     ("PidsLimit", 0, LIMITS.container_pids),
     ("PidsLimit", 10, 10),
     ("ShmSize", 64 << 20, 64 << 20),
     ("StorageOpt", {}, None),
     ("VolumeDriver", "local", None),
     ("VolumesFrom", ["db:ro", "db"], [f"{DB}:ro", DB]),
-    ("LogConfig", {"Type": "", "Config": {}}, {"Type": "", "Config": {}}),
+    ("LogConfig", {"Type": "", "Config": {}}, {"Type": "json-file", "Config": LOG}),
+    ("LogConfig", {"Type": "none", "Config": {}}, {"Type": "none", "Config": {}}),
+    *(
+        ("LogConfig", {"Type": "local", "Config": {"max-buffer-size": size}}, {"Type": "local", "Config": {"max-buffer-size": size, **LOG}})
+        for size in ("4m", "4096K", "4194304")
+    ),
     (
         "LogConfig",
-        {"Type": "json-file", "Config": {"max-size": "1m", "tag": "{{.Name}}"}},
-        {"Type": "json-file", "Config": {"max-size": "1m", "tag": "{{.Name}}"}},
+        {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2", "tag": "{{.Name}}"}},
+        {"Type": "json-file", "Config": {"max-size": "1024k", "max-file": "2", "tag": "{{.Name}}"}},
+    ),
+    *(
+        ("LogConfig", {"Config": {"max-size": size, "max-file": "99"}}, {"Type": "json-file", "Config": {"max-size": "102400k", "max-file": "5"}})
+        for size in ("-1", "999999999g", "101m")
     ),
     ("RestartPolicy", {"Name": "always", "MaximumRetryCount": 0}, {"Name": "always", "MaximumRetryCount": 0}),
     ("ExtraHosts", ["x:1.2.3.4", "y=::1", "z:[fd00::1]"], ["x:1.2.3.4", "y:::1", "z:fd00::1"]),
@@ -203,6 +216,9 @@ PASSES: list[tuple[str, Json, Json]] = [
     ("Next", {"a": {"b": 0}, "c": []}, None),
     ("Next", None, None),
 ]
+
+
+LOG = {"max-size": "20480k", "max-file": "3"}  # of those that ask for nothing
 
 
 @pytest.mark.parametrize(("field", "value", "because"), [pytest.param(*row, id=f"{row[0]}={str(row[1])[:40]}") for row in REFUSED])
@@ -248,7 +264,7 @@ def test_defaults() -> None:
         "Memory": LIMITS.container_memory_bytes, "MemorySwap": LIMITS.container_memory_bytes, "PidsLimit": LIMITS.container_pids,
         "CpuPeriod": 100_000, "CpuQuota": 400_000, "NetworkMode": "2" * 64,
         "CapDrop": ["MKNOD", "NET_RAW"], "SecurityOpt": ["no-new-privileges"],
-        "Dns": ["127.0.0.1"], "DnsOptions": ["timeout:1", "attempts:1"],
+        "Dns": ["127.0.0.1"], "DnsOptions": ["timeout:1", "attempts:1"], "LogConfig": {"Type": "json-file", "Config": LOG},
     }  # fmt: skip
 
 
