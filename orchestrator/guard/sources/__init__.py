@@ -4,12 +4,13 @@ import json
 import re
 from dataclasses import dataclass
 
+from orchestrator.devcontainer import jsonc
 from orchestrator.guard.calls import Denied, Json, Object
 from orchestrator.guard.imagenames import canonical
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = jsonc.MAX_BYTES
 MAX_JSON_BYTES = 16 << 20  # an agent's own file of state, such as ~/.claude.json
-MAX_DEPTH = 64
+MAX_DEPTH = jsonc.MAX_DEPTH
 MAX_IMAGES = 500
 
 
@@ -34,12 +35,6 @@ def named(text: str, origin: str, warnings: list[str]) -> tuple[Named, ...]:
         return ()
 
 
-_TOKEN = re.compile(
-    r'(?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")|(?P<skip>//[^\n]*|/\*.*?\*/|[ \t\r\n]+)|(?P<mark>[{}\[\],:])|(?P<word>[A-Za-z0-9+.-]+)',
-    re.DOTALL,
-)
-
-
 def read_json(data: bytes) -> Object:
     """A JSON document that is an object; comments and commas before a closing bracket are let through, as editors do.
 
@@ -52,19 +47,30 @@ def read_json(data: bytes) -> Object:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise BadSource("is not valid UTF-8") from None
-    _judge_depth(text)
     try:
-        value = _strict(text)
+        value = _plain(text)
     except BadSource:
         if len(data) > MAX_BYTES:
-            raise
-        value = _strict(_without_comments(text))
+            raise  # so large only a program writes, and it writes no comments
+        value = _with_comments(text)
     if not isinstance(value, dict):
         raise BadSource("is no JSON object")
     return value
 
 
-def _strict(text: str) -> Json:
+def _with_comments(text: str) -> Json:
+    try:
+        document = jsonc.parse(text)
+    except jsonc.BadJson as problem:
+        raise BadSource(f"is no JSON: {problem}") from None
+    if document.repeated:
+        raise BadSource(f"has a key twice: {document.repeated[0].key[:40]!r}, {document.repeated[0].place}")
+    return document.value
+
+
+def _plain(text: str) -> Json:
+    """The usual case, and thirty times as fast."""
+    _judge_depth(text)
     try:
         value: Json = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as problem:
@@ -92,31 +98,3 @@ def _judge_depth(text: str) -> None:
         depth += (char in "[{") - (char in "]}")
         if depth > MAX_DEPTH:
             raise BadSource(f"is nested deeper than {MAX_DEPTH} levels")
-
-
-def _without_comments(text: str) -> str:
-    out: list[str] = []
-    position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise BadSource(f"is no JSON, at line {text.count(chr(10), 0, position) + 1}")
-        position = match.end()
-        if match.lastgroup == "skip":
-            out.append(" ")
-            continue
-        if match[0] in ("}", "]"):
-            _drop_comma(out)
-        out.append(match[0])
-    return "".join(out)
-
-
-def _drop_comma(out: list[str]) -> None:
-    last = len(out) - 1
-    while last >= 0 and out[last] == " ":
-        last -= 1
-    before = last - 1
-    while before >= 0 and out[before] == " ":
-        before -= 1
-    if last >= 0 and out[last] == "," and before >= 0 and out[before] not in (",", "{", "[", ":"):
-        out[last] = " "

@@ -1,0 +1,127 @@
+"""What the engine knows, asked through the user's own ``docker`` command: its contexts, credentials and plugins are then right. Nothing
+is created; an image that is missing may be pulled."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from orchestrator.devcontainer.compose import Service, service
+from orchestrator.devcontainer.jsonc import Object
+from orchestrator.devcontainer.metadata import texts
+from orchestrator.errors import AienvError, BackendUnavailable, EnvironmentFailed
+
+ASK_S = 60.0
+PULL_S = 1800.0
+MAX_SAID = 1000
+SHOWN = 80
+
+Note = Callable[[str], None]
+
+
+class Unasked(BackendUnavailable):
+    """The command is not there, or no engine answers it."""
+
+    code = "no-engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Docker:
+    """``command``, ``compose``: the programs; ``folder``: where they run; ``note``: what is being done, for the log."""
+
+    environ: Mapping[str, str]
+    folder: str
+    note: Note
+    command: str = "docker"
+    compose: str = "docker-compose"
+
+    def containers(self, labels: Mapping[str, str]) -> list[Object]:
+        """Those with all of ``labels``, stopped ones too, the newest first."""
+        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}={value}")]
+        ids = self._run(self.command, "ps", "-q", "-a", *filters).split()
+        found = self.inspect("container", *ids) if ids else []
+        return [one for one in found if _table(one, "State").get("Status") != "removing"]
+
+    def inspect(self, kind: str, *names: str) -> list[Object]:
+        """One answer for each name.
+
+        Raises:
+            EnvironmentFailed: there is no such thing.
+        """
+        text = self._run(self.command, "inspect", "--type", kind, "--", *names)
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, list) or len(found) != len(names) or not all(isinstance(one, dict) for one in found):
+            raise EnvironmentFailed(f"{self.command} inspect answers what is no list of objects: {text[:SHOWN]!r}")
+        return cast(list[Object], found)
+
+    def image(self, name: str) -> Object:
+        """
+        Raises:
+            EnvironmentFailed: it is not here and cannot be had.
+        """
+        try:
+            return self.inspect("image", name)[0]
+        except EnvironmentFailed:
+            self.note(f"{name} is not here; it is pulled")
+        self._run(self.command, "pull", "--", name, deadline_s=PULL_S)
+        return self.inspect("image", name)[0]
+
+    def service(self, name: str, files: Sequence[str], env_file: str | None) -> Service:
+        """Service ``name`` of the project in ``files``, as compose itself reads them.
+
+        Raises:
+            EnvironmentFailed: compose cannot read them.
+            ConfigError: there is no such service.
+        """
+        words = [word for file in files for word in ("-f", file)] + (["--env-file", env_file] if env_file else [])
+        return service(self._run(*self._compose(*words), "config").encode(), name, files[0])
+
+    def _compose(self, *words: str) -> tuple[str, ...]:
+        """The plugin, or the program of its own; services with a profile count, where profiles are known."""
+        try:
+            version = self._run(self.command, "compose", "version", "--short").strip().lstrip("v")
+        except AienvError:
+            return (self.compose, *words)
+        return (self.command, "compose", *words, *(() if version.startswith("1.") else ("--profile", "*")))
+
+    def _run(self, *words: str, deadline_s: float = ASK_S) -> str:
+        shown = " ".join(words)
+        self.note(f"Run: {shown}")
+        try:
+            done = subprocess.run(
+                words,
+                env=dict(self.environ),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=deadline_s,
+                check=False,
+            )
+        except OSError as problem:
+            raise Unasked(f"{words[0]} cannot be run: {problem.strerror}", remedy="install docker, or name it with --docker-path") from None
+        except subprocess.TimeoutExpired:
+            raise EnvironmentFailed(f"{shown} did not end within {deadline_s:g} seconds") from None
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip()[-MAX_SAID:]
+            kind = Unasked if "daemon" in said and ("connect" in said or "running" in said) else EnvironmentFailed
+            raise kind(f"{shown} failed: {said}")
+        return done.stdout.decode(errors="replace")
+
+
+def image_labels(found: Object) -> Mapping[str, str]:
+    """Of an image or a container."""
+    return texts(_table(found, "Config").get("Labels"))
+
+
+def container_environ(found: Object) -> list[str]:
+    listed = _table(found, "Config").get("Env")
+    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
+def _table(value: Object, key: str) -> Object:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}

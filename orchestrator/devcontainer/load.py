@@ -1,0 +1,136 @@
+"""A devcontainer.json from the disk to values: read, brought up to date, its variables replaced as far as they are known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from orchestrator.devcontainer import locate, schema
+from orchestrator.devcontainer.jsonc import BadJson, Json, Object, parse
+from orchestrator.devcontainer.locate import Place
+from orchestrator.devcontainer.variables import Local, Replace, local_pass, substitute
+from orchestrator.devcontainer.workspace import Workspace, workspace
+from orchestrator.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller named; paths are absolute. ``override``: a file to read in place of the one that is found."""
+
+    folder: str | None = None
+    config: str | None = None
+    override: str | None = None
+    git_root: bool = True
+    worktree_common_dir: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """``raw``: as written; ``config``: with ``passes`` of variables replaced, in their order. ``root``: the folder
+    of the workspace, None without one; ``place``: None if no file was asked for."""
+
+    raw: Object
+    config: Object
+    passes: tuple[Replace, ...]
+    root: str | None = None
+    place: Place | None = None
+    workspace: Workspace | None = None
+    warnings: tuple[str, ...] = ()
+
+    def then(self, more: Replace) -> "Configuration":
+        """One more pass over it, and over what is put together with it."""
+        return replace(self, config=cast(Object, substitute(self.config, more)), passes=(*self.passes, more))
+
+    def substituted(self, entry: Object) -> Object:
+        """An entry of a label or a feature, through the same passes."""
+        value: Json = entry
+        for one in self.passes:
+            value = substitute(value, one)
+        return cast(Object, value)
+
+    def placed(self, config: Object) -> Object:
+        """``config`` with where it was read."""
+        return {**config, "configFilePath": dict(self.place.as_json())} if self.place is not None else config
+
+
+def load(asked: Asked, environ: Mapping[str, str]) -> Configuration:
+    """``environ``: what ``${localEnv:NAME}`` may see.
+
+    Raises:
+        ConfigError: no file, or one that cannot be understood; with file, line and column.
+    """
+    root = locate.workspace_root(asked.folder) if asked.folder is not None else None
+    place = _place(asked, root)
+    if place is None:
+        return Configuration({}, {}, (local_pass(Local(environ)),))
+    path = asked.override or place.path
+    data = locate.read_file(path)
+    if not data:
+        raise ConfigError(f"Dev container config ({path}) not found." if data is None else f"Dev container config ({path}) is empty.")
+    raw, warnings = read(data, path)
+    where = workspace(raw, locate.ground(root, asked.git_root) if root is not None else None, asked.worktree_common_dir)
+    container = where.folder if isinstance(where.folder, str) else None
+    first = local_pass(Local(environ, root, container, path))
+    config = cast(Object, substitute(raw, first))
+    if isinstance(config.get("workspaceFolder"), str):
+        where = replace(where, folder=config["workspaceFolder"])
+    if "workspaceMount" in config:
+        where = replace(where, mount=config["workspaceMount"])
+    return Configuration(raw, config, (first,), root, place, where, warnings)
+
+
+def read(data: bytes, source: str) -> tuple[Object, tuple[str, ...]]:
+    """The object in a file, properties of an older time moved to their new place; and warnings.
+
+    Raises:
+        ConfigError: with ``source``, line and column.
+    """
+    try:
+        document = parse(data.decode("utf-8"))
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{source} is not valid UTF-8, at byte {problem.start}") from None
+    except BadJson as problem:
+        raise ConfigError(f"{source}:{problem.place.line}:{problem.place.column}: {problem.reason}") from None
+    value = document.value
+    if not isinstance(value, dict):
+        raise ConfigError(f"Dev container config ({source}) must contain a JSON object literal.")
+    twice = [f"{source}:{one.place.line}:{one.place.column}: {one.key!r} stands twice, this one counts" for one in document.repeated]
+    if len(twice) > schema.MAX_WARNINGS:
+        twice = [*twice[: schema.MAX_WARNINGS], f"{source}: {len(twice) - schema.MAX_WARNINGS} more keys stand twice"]
+    return modern(value), (*twice, *(f"{source}: {text}" for text in schema.warnings(value)))
+
+
+def modern(config: Object) -> Object:
+    """``extensions``, ``settings`` and ``devPort`` of an older time, moved into ``customizations.vscode``; a value there is stronger."""
+    old = {key: config[key] for key in ("extensions", "settings", "devPort") if key in config}
+    if not (_said(old.get("extensions")) or _said(old.get("settings")) or "devPort" in old):
+        return config
+    customizations = config.get("customizations") or {}
+    vscode = customizations.get("vscode") or {} if isinstance(customizations, dict) else None
+    if not isinstance(customizations, dict) or not isinstance(vscode, dict):
+        return config
+    left, moved = dict(config), dict(vscode)
+    if _said(old.get("extensions")):
+        moved["extensions"] = [*_listed(vscode.get("extensions") or []), *_listed(left.pop("extensions"))]
+    if _said(old.get("settings")):
+        given, own = left.pop("settings"), vscode.get("settings")
+        moved["settings"] = {**(given if isinstance(given, dict) else {}), **(own if isinstance(own, dict) else {})}
+    if "devPort" in old and "devPort" not in vscode:
+        moved["devPort"] = left.pop("devPort")
+    left["customizations"] = {**customizations, "vscode": moved}
+    return left
+
+
+def _said(value: Json) -> bool:
+    return isinstance(value, (list, dict)) or bool(value)
+
+
+def _listed(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
+
+
+def _place(asked: Asked, root: str | None) -> Place | None:
+    if asked.config is not None:
+        return Place(asked.config, "file")
+    if root is not None:
+        return locate.find_config(root, fallback=asked.override is not None)
+    return Place(asked.override, "file") if asked.override is not None else None

@@ -1,0 +1,240 @@
+"""``read-configuration``: the configuration as it would be used, from the file, the container if there is one, and the image. It changes
+nothing, but a missing image may be pulled."""
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from orchestrator.devcontainer import ids
+from orchestrator.devcontainer.engine import Docker, Unasked, container_environ, image_labels
+from orchestrator.devcontainer.jsonc import BadJson, Json, Object, parse
+from orchestrator.devcontainer.load import Asked, Configuration, load
+from orchestrator.devcontainer.locate import read_file, workspace_root
+from orchestrator.devcontainer.merge import merge
+from orchestrator.devcontainer.metadata import entries_for_existing, entries_for_new, read_label
+from orchestrator.devcontainer.stages import base_image, platform_arguments
+from orchestrator.devcontainer.variables import container_pass, environ_of, id_pass, substitute
+from orchestrator.errors import ConfigError, UsageError
+
+Warn = Callable[[str], None]
+
+# As Go, and so an engine, names machines.
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+class Features(Protocol):
+    """Resolved ones: as ``featuresConfiguration`` prints them, and as entries of the label."""
+
+    def configuration(self) -> Json: ...
+    def metadata(self) -> Sequence[Object]: ...
+
+
+class Resolve(Protocol):
+    """Finds what features a configuration asks for.
+
+    Raises:
+        AienvError: one cannot be had.
+    """
+
+    def __call__(self, configuration: Configuration, additional: Mapping[str, Json]) -> Features: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``file``: what to read; ``container_id``, ``id_labels``: the container to look at, else the one of the folder and file."""
+
+    file: Asked
+    container_id: str | None = None
+    id_labels: tuple[str, ...] = ()
+    features: bool = False
+    merged: bool = False
+    additional: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``container``: as the engine describes it, None if there is none; ``labels``: by which it is known."""
+
+    container: Object | None
+    labels: Mapping[str, str]
+
+
+def read_configuration(request: Request, environ: Mapping[str, str], docker: Docker, resolve: Resolve, warn: Warn) -> Object:
+    """What is printed.
+
+    Raises:
+        AienvError: the file cannot be understood; or what was asked for needs an image, a container or a feature that cannot be had.
+    """
+    configuration = load(request.file, environ)
+    for warning in configuration.warnings:
+        warn(warning)
+    found = _find(request, configuration, docker, warn)
+    if found.container is not None:
+        variables = environ_of(container_environ(found.container))
+        configuration = configuration.then(id_pass(ids.devcontainer_id(found.labels))).then(container_pass(variables))
+    features = None
+    if request.features or (request.merged and found.container is None):
+        features = _features(request, configuration, resolve)
+    document: Object = {"configuration": configuration.placed(configuration.config)}
+    if configuration.workspace is not None:
+        document["workspace"] = configuration.workspace.as_json()
+    if features is not None:
+        document["featuresConfiguration"] = features.configuration()
+    if request.merged:
+        entries = _entries(found, configuration, features.metadata() if features else (), docker, environ, warn)
+        document["mergedConfiguration"] = configuration.placed(merge(configuration.config, entries))
+    return document
+
+
+def additional_features(text: str | None) -> Mapping[str, Json]:
+    """The value of ``--additional-features``.
+
+    Raises:
+        UsageError: it is no JSON object.
+    """
+    if text is None:
+        return {}
+    try:
+        value = parse(text).value
+    except BadJson as problem:
+        raise UsageError(f"--additional-features is no JSON: {problem}") from None
+    if not isinstance(value, dict):
+        raise UsageError("--additional-features is no JSON object")
+    return value
+
+
+# --- the container -------------------------------------------------------------------------------------------------------------
+
+
+def _find(request: Request, configuration: Configuration, docker: Docker, warn: Warn) -> Found:
+    """The container, if there is one. Without an engine there is none, unless one was asked for."""
+    named = request.container_id is not None or bool(request.id_labels)
+    try:
+        if request.id_labels:
+            labels = ids.labels_of(request.id_labels)
+            if request.container_id is not None:
+                return Found(docker.inspect("container", request.container_id)[0], labels)
+            return Found(_first(docker.containers(labels)), labels)
+        return _by_place(request, configuration, docker)
+    except Unasked as problem:
+        if named:
+            raise
+        warn(f"no container was looked for: {problem.message}")
+        return Found(None, {})
+
+
+def _by_place(request: Request, configuration: Configuration, docker: Docker) -> Found:
+    folder, place = request.file.folder, configuration.place
+    labels = ids.default_labels(folder or "", place.path if place else None)
+    container: Object | None
+    if request.container_id is not None:
+        container = docker.inspect("container", request.container_id)[0]
+    elif folder and place:
+        container = _first(docker.containers(labels)) or _of_older_time(docker, folder)
+    else:
+        raise UsageError("Either containerId or workspaceFolder and configFile must be provided.", remedy="give --workspace-folder")
+    if container is not None and not image_labels(container).get(ids.CONFIG_FILE):
+        labels = ids.default_labels(folder or "", None)
+    return Found(container, labels)
+
+
+def _of_older_time(docker: Docker, folder: str) -> Object | None:
+    """A container with the folder's label alone."""
+    found = _first(docker.containers(ids.default_labels(folder, None)))
+    return None if found is None or image_labels(found).get(ids.CONFIG_FILE) else found
+
+
+def _first(found: Sequence[Object]) -> Object | None:
+    return found[0] if found else None
+
+
+# --- what is merged ------------------------------------------------------------------------------------------------------------
+
+
+def _features(request: Request, configuration: Configuration, resolve: Resolve) -> Features | None:
+    if not configuration.config.get("features") and not request.additional:
+        return None
+    return resolve(configuration, request.additional)
+
+
+def _entries(
+    found: Found, configuration: Configuration, features: Sequence[Object], docker: Docker, environ: Mapping[str, str], warn: Warn
+) -> tuple[Object, ...]:
+    """Those of the label, of features and of the file, variables replaced; the weakest first."""
+    own = [configuration.substituted(one) for one in features]
+    if found.container is None:
+        base = _read_label(_labels_of_image(configuration, docker, environ), configuration, warn)
+        return entries_for_new(base, own, configuration.config)
+    labels = image_labels(found.container)
+    entries = entries_for_existing(labels, _read_label(labels, configuration, warn), configuration.config, found.labels, own)
+    last = container_pass(environ_of(container_environ(found.container)))
+    return tuple(cast(Object, substitute(entry, last)) for entry in entries)
+
+
+def _read_label(labels: Mapping[str, str], configuration: Configuration, warn: Warn) -> list[Object]:
+    label = read_label(labels)
+    if label.problem:
+        warn(label.problem)
+    return [configuration.substituted(entry) for entry in label.entries]
+
+
+def _labels_of_image(configuration: Configuration, docker: Docker, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Those of the image that the container will stand on. Of a Dockerfile: its base's; what it sets itself is not known yet."""
+    image = _base(configuration, docker, environ)
+    return {} if image is None or image == "scratch" else image_labels(docker.image(image))
+
+
+def _base(configuration: Configuration, docker: Docker, environ: Mapping[str, str]) -> str | None:
+    config, folder = configuration.config, os.path.dirname(configuration.place.path) if configuration.place else docker.folder
+    build = config.get("build")
+    table = build if isinstance(build, dict) else {}
+    name = config["dockerFile"] if "dockerFile" in config else table.get("dockerfile")
+    if isinstance(name, str):
+        given = table.get("args")
+        arguments = {key: value for key, value in given.items() if isinstance(value, str)} if isinstance(given, dict) else {}
+        target = table.get("target")
+        return _base_of(os.path.normpath(os.path.join(folder, name)), arguments, target if isinstance(target, str) else None)
+    if "dockerComposeFile" in config:
+        files, env_file = _compose_files(config["dockerComposeFile"], folder, docker.folder, environ)
+        service = docker.service(str(config.get("service")), files, env_file)
+        return service.image if service.dockerfile is None else _base_of(service.dockerfile, service.arguments, service.target)
+    image = config.get("image")
+    if not isinstance(image, str) or not image:
+        remedy = "give image, build.dockerfile or dockerComposeFile"
+        raise ConfigError("No image information specified in devcontainer.json.", remedy=remedy)
+    return image
+
+
+def _base_of(path: str, arguments: Mapping[str, str], target: str | None) -> str | None:
+    data = read_file(path)
+    if data is None:
+        raise ConfigError(f"Dockerfile ({path}) not found.")
+    machine = platform.machine()
+    known = platform_arguments("linux", MACHINES.get(machine, machine))
+    return base_image(data.decode("utf-8", "replace"), arguments, target, known)
+
+
+def _compose_files(written: Json, folder: str, workspace: str, environ: Mapping[str, str]) -> tuple[list[str], str | None]:
+    """The files, and a file of variables to name. An empty list leaves the choice to compose's own rules, in the workspace."""
+    listed = [one for one in (written if isinstance(written, list) else [written]) if isinstance(one, str)]
+    if listed:
+        return [os.path.normpath(os.path.join(folder, one)) for one in listed], None
+    env_path = os.path.join(workspace, ".env")
+    env_file = env_path if os.path.isfile(env_path) else None
+    chosen = environ.get("COMPOSE_FILE") or _compose_file_in(read_file(env_path) or b"")
+    if chosen:
+        return [os.path.normpath(os.path.join(workspace, one)) for one in chosen.split(":")], env_file
+    usual = [os.path.join(workspace, "docker-compose.yml"), os.path.join(workspace, "docker-compose.override.yml")]
+    return [usual[0], *(path for path in usual[1:] if os.path.isfile(path))], env_file
+
+
+def _compose_file_in(data: bytes) -> str:
+    lines = data.decode("utf-8", "replace").splitlines()
+    return next((line.partition("=")[2].strip() for line in lines if line.startswith("COMPOSE_FILE=")), "")
+
+
+def docker_folder(asked: Asked, here: str) -> str:
+    """Where the engine's commands run."""
+    return workspace_root(asked.folder) if asked.folder and os.path.isdir(workspace_root(asked.folder)) else here
