@@ -37,6 +37,7 @@ Examples:
 @click.option("--allow-image", metavar="REF", multiple=True, help="An image that may be used.")
 @click.option("--map", "maps", metavar="INSIDE=HOST", multiple=True, help="Clients know folder HOST as INSIDE.")
 @click.option("--network", metavar="NAME", help="The network that containers join.  [default: one of its own, without a way out]")
+@click.option("--adopt/--no-adopt", default=True, show_default=True, help="Whether the project's own compose containers may be used.")
 @click.option("--learn", is_flag=True, help="Let images through that could be allowed, and note them: aienv guard explain --policy.")
 @click.pass_context
 def guard_command(
@@ -50,6 +51,7 @@ def guard_command(
     allow_image: tuple[str, ...],
     maps: tuple[str, ...],
     network: str | None,
+    adopt: bool,
     learn: bool,
 ) -> None:
     """Serve a Docker socket that lets through what belongs to one project, and nothing else.
@@ -63,7 +65,7 @@ def guard_command(
     from orchestrator.guard import alone
 
     where = paths()
-    prepared = _prepared(mode, project, socket_path, daemon, compose, mcp_config, allow_image, maps, network, learn)
+    prepared = _prepared(mode, project, socket_path, daemon, compose, mcp_config, allow_image, maps, network, adopt, learn)
     alone.finish_abandoned(where, lambda text: _say(text))
     alone.forget_old(where)
     for warning in prepared.plan.warnings:
@@ -146,15 +148,16 @@ def _prepared(
     allow_image: tuple[str, ...],
     maps: tuple[str, ...],
     network: str | None,
+    adopt: bool,
     learn: bool,
 ) -> Alone:
     from dataclasses import replace
     from typing import cast
 
     from orchestrator.config.load import load_user_side, merge
-    from orchestrator.guard.alone import Alone, folder_tree, path_maps
+    from orchestrator.guard.alone import Alone, folder_tree, has_secrets, path_maps
     from orchestrator.guard.launch import Asked, plan_guard
-    from orchestrator.model.task import DockerMode
+    from orchestrator.model.task import DockerMode, SandboxRules
 
     root = Path(os.path.realpath(project))
     if not root.is_dir():
@@ -168,11 +171,13 @@ def _prepared(
         learn=settings.guard.learn or learn,
     )
     home = Path(environ().get("HOME") or "/nonexistent")
-    asked = Asked(cast(DockerMode, mode), rules, "local", dict(environ()), str(root), home)
+    folders = path_maps(root, maps)
+    masks = SandboxRules(() if mode == "full" else settings.sandbox.mask, settings.sandbox.unmask, ())
+    secrets = mode == "guarded" and has_secrets(folders, masks)
+    asked = Asked(cast(DockerMode, mode), rules, "local", dict(environ()), str(root), home, secrets)
     plan = plan_guard(asked, folder_tree(root), lambda: _engine(daemon))
     assert plan is not None
-    mask = () if mode == "full" else settings.sandbox.mask
-    return Alone(plan, path_maps(root, maps), Path(os.path.abspath(socket_path)), network, mask, settings.sandbox.unmask)
+    return Alone(plan, folders, Path(os.path.abspath(socket_path)), network, masks.mask, masks.unmask, adopt)
 
 
 def _below(root: Path, name: str) -> str:

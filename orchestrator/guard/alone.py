@@ -20,13 +20,16 @@ from pathlib import Path
 from orchestrator import trees
 from orchestrator.audit.log import AuditLog
 from orchestrator.errors import BackendUnavailable, UsageError
-from orchestrator.guard.calls import PathMap, Session
+from orchestrator.guard.calls import Denied, PathMap, Session
 from orchestrator.guard.config import GuardConfig
 from orchestrator.guard.launch import Tree
+from orchestrator.guard.masking import secrets_of
 from orchestrator.guard.server import Guard, GuardFailed
 from orchestrator.guard.sweep import sweep
+from orchestrator.guard.usage import DockerLog
 from orchestrator.model.guard import SOCKET_NAMES, GuardPlan
 from orchestrator.model.paths import Paths
+from orchestrator.model.task import SandboxRules
 
 SWEEP_S = 60.0
 MARK, LOG, STAND_IN = "guard.json", "audit.jsonl", "docker.sock"
@@ -38,7 +41,10 @@ MAX_FILE_BYTES = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """``maps``: the project first. ``network``: a name that the user gave. ``mask``, ``unmask``: patterns of the configuration."""
+    """``maps``: the project first. ``network``: a name that the user gave. ``mask``, ``unmask``: patterns of the configuration.
+
+    ``adopt``: whether containers of the project's compose that are there at launch may be used.
+    """
 
     plan: GuardPlan
     maps: tuple[PathMap, ...]
@@ -46,6 +52,7 @@ class Alone:
     network: str | None
     mask: tuple[str, ...]
     unmask: tuple[str, ...]
+    adopt: bool = True
 
 
 def new_id(now: float) -> str:
@@ -69,14 +76,15 @@ def serve(alone: Alone, paths: Paths, find_toolbox: Callable[[], str], ready: Ca
     with _marked(folder, alone.plan.daemon) as log, _listening(alone.socket) as listener, contextlib.ExitStack() as undo:
         stand_in = undo.enter_context(_listening(folder / STAND_IN, mode=0o666))
         session = _session(session_id, alone, folder)
-        host_folders = tuple(one.host for one in alone.maps)
-        config = GuardConfig(session, str(folder), adopt=host_folders, ports_here=True, mask=alone.mask, unmask=alone.unmask)
+        adopt = tuple(one.host for one in alone.maps) if alone.adopt else ()
+        config = GuardConfig(session, str(folder), adopt=adopt, ports_here=True, mask=alone.mask, unmask=alone.unmask)
         log.write("guard.start", {"mode": alone.plan.mode, "project": alone.maps[0].host, "images": len(alone.plan.images)})
+        bounded = DockerLog(lambda kind, facts: log.write(kind, dict(facts)))
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             undo.callback(signal.signal, number, signal.signal(number, lambda *_: ended.set()))
         try:
-            guard = Guard(config, lambda kind, facts: log.write(kind, dict(facts)), find_toolbox=find_toolbox)
+            guard = Guard(config, bounded.write, find_toolbox=find_toolbox)
         except GuardFailed as problem:
             raise BackendUnavailable(str(problem), remedy="see whether it runs: docker info", code="engine-silent") from problem
         removed: tuple[str, ...] = ()
@@ -89,6 +97,8 @@ def serve(alone: Alone, paths: Paths, find_toolbox: Callable[[], str], ready: Ca
                 pass
         finally:
             removed, left = guard.close()
+            with contextlib.suppress(OSError):  # a log that takes nothing has stopped the guard before
+                bounded.tell()
             log.write("guard.end", {"removed": list(removed), "left": list(left)})
         return left
 
@@ -243,6 +253,14 @@ def path_maps(root: Path, maps: Sequence[str]) -> tuple[PathMap, ...]:
         found.append(PathMap(str(root), str(root)))
     found.sort(key=lambda one: one.host != str(root))
     return tuple(found)
+
+
+def has_secrets(maps: Sequence[PathMap], rules: SandboxRules) -> bool:
+    """Whether a file of what may be mounted is masked. In doubt it is."""
+    try:
+        return bool(rules.mask) and any(secrets_of(one.host, rules).paths for one in maps)
+    except (OSError, Denied):
+        return True
 
 
 def folder_tree(root: Path) -> Tree:

@@ -53,7 +53,10 @@ NO_TREE = Tree(lambda paths: frozenset(), lambda path: None)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """``variables``: those that compose inside will see. ``project``: the user's own folder, for MCP files with a part per folder."""
+    """``variables``: those that compose inside will see. ``project``: the user's own folder, for MCP files with a part per folder.
+
+    ``secrets``: whether what may be mounted has masked files with something in them: not so where they are emptied themselves.
+    """
 
     docker: DockerMode
     rules: GuardRules
@@ -61,6 +64,7 @@ class Asked:
     variables: Mapping[str, str]
     project: str | None
     home: Path
+    secrets: bool = False
 
 
 @dataclass(slots=True)
@@ -110,7 +114,7 @@ def plan_guard(asked: Asked, tree: Tree, engine: Callable[[], EngineView]) -> Gu
     mode = choose_mode(asked.docker, asked.backend, bool(found.compose or found.mcp))
     if mode == "guarded":
         _read_rest(asked, tree, there, found)
-        return settled(asked, found, view, _pinning(asked.backend, view))
+        return settled(asked, found, view, _pinning(asked, view))
     assert mode is not None
     warnings = (FULL_WARNING,) if mode == "full" else ()
     return GuardPlan(mode, view.address, view.api, (), (), (), (), asked.rules.limits, "whole", None, False, warnings)
@@ -145,10 +149,12 @@ def _unsuitable(view: EngineView) -> str | None:
     return None
 
 
-def _pinning(backend: BackendName, view: EngineView) -> Pinning:
-    found = choose_pinning(view.api, view.address, euid=os.geteuid())
+def _pinning(asked: Asked, view: EngineView) -> Pinning:
+    found = choose_pinning(view.api, view.address, euid=os.geteuid(), secrets=asked.secrets)
+    if asked.secrets and found != "descriptor":
+        return "whole"  # within a volume the engine follows links: a part without secrets would become one that has some, unmasked
     # There is no container to suspend around a local sandbox.
-    return "whole" if found == "freeze" and backend == "local" else found
+    return "whole" if found == "freeze" and asked.backend == "local" else found
 
 
 # --- what the files say --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.errors import BackendUnavailable
 from orchestrator.guard.launch import Asked, EngineView, Tree, choose_mode, plan_guard
-from orchestrator.model.guard import AllowedImage, GuardMode, GuardPlan
+from orchestrator.model.guard import AllowedImage, GuardMode, GuardPlan, Pinning
 from orchestrator.model.plan import BackendName
 from orchestrator.model.task import DockerMode, GuardRules
 
@@ -158,3 +158,23 @@ def test_nobody_to_suspend_locally() -> None:
     """Where a source could only be held by pausing the agent, and the agent is in no container, mounts are whole."""
     found = planned({}, replace(ASKED, docker="guarded", backend="local"))
     assert found.pinning in ("descriptor", "whole")
+
+
+@pytest.mark.parametrize(
+    ("secrets", "chosen", "pinning"),
+    [
+        (False, "subpath", "subpath"), (True, "subpath", "whole"), (True, "freeze", "whole"), (True, "descriptor", "descriptor"),
+        (False, "freeze", "freeze"),
+    ],
+)  # fmt: skip
+def test_secrets_under_masks(monkeypatch: pytest.MonkeyPatch, secrets: bool, chosen: Pinning, pinning: Pinning) -> None:
+    """A part of the project that turns into another one at the last moment would have its own secrets, without masks over them."""
+    asked: list[bool] = []
+
+    def choose(api: tuple[int, int], daemon: str, *, euid: int, secrets: bool) -> Pinning:
+        asked.append(secrets)
+        return chosen
+
+    monkeypatch.setattr("orchestrator.guard.launch.choose_pinning", choose)
+    assert planned({}, replace(ASKED, docker="guarded", secrets=secrets)).pinning == pinning
+    assert asked == [secrets]
