@@ -27,6 +27,8 @@ _NAME = re.compile(
 )
 _FULL_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII)
 _SHORT_ID = re.compile(r"(?:sha256:)?[0-9a-f]{2,64}", re.ASCII)
+_BEGINNING = re.compile(r"[0-9a-f]{12,64}", re.ASCII)
+_ALGORITHMS = ("sha256", "sha384", "sha512")  # what follows as a tag reads as an id
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", re.ASCII)
 
 
@@ -74,6 +76,12 @@ def canonical(text: str) -> str:
 def is_id(text: str) -> bool:
     """Whether an engine may read it as an image's id or the beginning of one. It may be a name, too; for the engine the name wins."""
     return bool(_SHORT_ID.fullmatch(text))
+
+
+def id_like(reference: str) -> bool:
+    """Whether a canonical name would stand before an image's id that begins so, as people and clients write ids."""
+    short = familiar(repository(reference))
+    return short in _ALGORITHMS or bool(_BEGINNING.fullmatch(short))
 
 
 def full_id(text: str) -> str | None:

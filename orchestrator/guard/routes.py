@@ -35,7 +35,7 @@ class Route:
     remedy: str | None = None
 
 
-LIST = {"all": q.flag, "limit": q.number, "size": q.flag, "filters": q.text, "since": q.text, "before": q.text}
+LIST = {"all": q.flag, "limit": q.number, "size": q.flag, "filters": q.text, "since": q.text, "before": q.text, "trunc_cmd": q.unused}
 LOGS = {
     "follow": q.flag, "stdout": q.flag, "stderr": q.flag, "since": q.moment, "until": q.moment, "timestamps": q.flag, "tail": q.tail,
     "details": q.flag,
@@ -109,7 +109,9 @@ ROUTES: tuple[Route, ...] = (
     # images
     Route(
         "images.list", "GET", "/images/json", readonly=True, answer="images",
-        query={"all": q.flag, "digests": q.flag, "shared-size": q.flag, "manifests": q.flag, "filter": q.text, **FILTERS},
+        query={"all": q.flag, "digests": q.flag, "shared-size": q.flag, "manifests": q.flag, "filter": q.text,
+            "only_ids": q.unused, **FILTERS,
+        },
     ),
     Route("images.pull", "POST", "/images/create", body="empty", answer="progress", query={
         "fromImage": q.text, "tag": q.text, "platform": q.text, "fromSrc": q.text, "repo": q.text, "message": q.text, "changes": q.text,
@@ -133,7 +135,13 @@ ROUTES: tuple[Route, ...] = (
         "container": q.text, "repo": q.text, "tag": q.text, "comment": q.text, "author": q.text, "pause": q.flag, "changes": q.text,
     }),
     Route("build", "POST", "/build", body="stream", answer="progress"),  # its query: guard.builds
-    Route("build.prune", "POST", "/build/prune", refused="the build cache is everybody's"),
+    Route(  # answered here: ``docker system prune`` asks for it at its end
+        "build.prune", "POST", "/build/prune", body="empty", answer="prune",
+        query={
+            "all": q.flag, "keep-storage": q.amount, "reserved-space": q.amount, "max-used-space": q.amount, "min-free-space": q.amount,
+            "filters": q.filters,
+        },
+    ),
     Route("build.session", "POST", "/session", refused=BUILDKIT, remedy=USE_CLASSIC),
     Route("build.grpc", "POST", "/grpc", refused=BUILDKIT, remedy=USE_CLASSIC),
     Route("images.distribution", "GET", "/distribution/{name...}/json", refused=DAEMON_ASKS),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.guard.calls import Denied
-from orchestrator.guard.imagenames import canonical, familiar, full_id, is_id, refuse_image, repository, split
+from orchestrator.guard.imagenames import canonical, familiar, full_id, id_like, is_id, refuse_image, repository, split
 from tests.unit.guard.imagesession import denied, session
 
 HEX = "0123456789abcdef" * 4
@@ -97,6 +97,18 @@ def test_refused(text: str) -> None:
 )  # fmt: skip
 def test_ids(text: str, expected: bool) -> None:
     assert is_id(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("deadbeefcafe", True), ("deadbeefcafe:1", True), ("docker.io/library/deadbeefcafe", True), ("a" * 63, True), ("sha256:dead", True),
+        ("deadbeefcaf", False), ("deadbeefcafg", False), ("team/deadbeefcafe", False), ("example.org/deadbeefcafe", False),
+        ("app:deadbeefcafe", False), ("sha256sum", False),
+    ],
+)  # fmt: skip
+def test_names_like_ids(text: str, expected: bool) -> None:
+    assert id_like(canonical(text)) is expected
 
 
 def test_parts() -> None:

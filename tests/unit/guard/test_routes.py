@@ -2,9 +2,13 @@
 
 import pytest
 
-from orchestrator.guard.calls import Denied
+from orchestrator.guard.calls import Denied, Reply
+from orchestrator.guard.decide import State, decide, route_call
+from orchestrator.guard.registry import Registry
 from orchestrator.guard.routes import ROUTES, Route, find
+from orchestrator.guard.target import parse_target
 from orchestrator.model.guard import GuardMode
+from tests.unit.guard.bodies import SESSION
 
 
 def segments(path: str) -> tuple[str, ...]:
@@ -37,6 +41,7 @@ def refusal(method: str, path: str, mode: GuardMode = "guarded") -> str:
         ("POST", "/networks/prune", "networks.prune", ""),
         ("DELETE", "/volumes/data", "volumes.remove", "data"),
         ("POST", "/build", "build", ""),
+        ("POST", "/build/prune", "build.prune", ""),
     ],
 )
 def test_found(method: str, path: str, route: str, ref: str) -> None:
@@ -68,7 +73,6 @@ def test_not_spoken(method: str, path: str) -> None:
     [
         ("POST", "/session", "build.session"),
         ("POST", "/grpc", "build.grpc"),
-        ("POST", "/build/prune", "build.prune"),
         ("POST", "/auth", "system.auth"),
         ("GET", "/distribution/busybox/json", "images.distribution"),
         ("GET", "/images/search", "images.search"),
@@ -103,3 +107,12 @@ def test_readonly_only_looks(route: Route) -> None:
 @pytest.mark.parametrize("template", ["/containers/{id}/export", "/containers/{id}/archive", "/images/get", "/images/{name...}/get"])
 def test_whole_file_systems_are_not_for_looking(template: str) -> None:
     assert not any(route.readonly for route in ROUTES if route.template == template)
+
+
+@pytest.mark.parametrize("version", ["/v1.41", "/v1.51"])
+def test_nobody_s_build_cache_is_pruned(version: str) -> None:
+    """``docker system prune`` ends well, and nothing of it reaches the engine."""
+    where = parse_target(f"{version}/build/prune?filters=%7B%7D&all=1&keep-storage=0")
+    answer = decide(route_call("POST", where, SESSION), {}, State(SESSION, Registry()))
+    assert isinstance(answer, Reply)
+    assert answer.body == {"CachesDeleted": None, "SpaceReclaimed": 0}
