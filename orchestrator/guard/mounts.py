@@ -186,8 +186,7 @@ def _mount_volume(fields: Object, where: str, session: Session) -> MountAsk:
     del session
     at = f"{where}.VolumeOptions"
     options = _fields(_object(fields.get("VolumeOptions"), at), at, ("NoCopy", "Labels", "DriverConfig", "Subpath"))
-    if not _is_empty(options.get("DriverConfig")):
-        raise deny("mounts.driver", "options for a volume's driver can mount anything of the host", field=f"{at}.DriverConfig")
+    _driver(_object(options.get("DriverConfig"), f"{at}.DriverConfig"), f"{at}.DriverConfig")
     if not _is_empty(options.get("Subpath")):
         raise deny("mounts.subpath", "a part of a volume is not mounted", field=f"{at}.Subpath", allowed="the whole volume")
     for _, value, place in _entries(options.get("Labels"), f"{at}.Labels"):
@@ -196,6 +195,13 @@ def _mount_volume(fields: Object, where: str, session: Session) -> MountAsk:
     name = _volume_name(source, f"{where}.Source") if source else None
     target = _target(_text(fields.get("Target"), f"{where}.Target"), f"{where}.Target")
     return VolumeAsk(name, target, _flag(fields.get("ReadOnly"), f"{where}.ReadOnly"), _flag(options.get("NoCopy"), f"{at}.NoCopy"))
+
+
+def _driver(config: Object, at: str) -> None:
+    """May say what holds anyway; it is not forwarded."""
+    options = _fields(config, at, ("Name", "Options"))
+    if not _is_empty(options.get("Options")) or options.get("Name") not in (None, "", "local"):
+        raise deny("mounts.driver", "options for a volume's driver can mount anything of the host", field=at, allowed="leaving it out")
 
 
 def _mount_tmpfs(fields: Object, where: str, session: Session) -> MountAsk:

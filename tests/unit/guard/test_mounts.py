@@ -102,6 +102,10 @@ def bound(path: str, number: int = 0, *, target: str = "/m", read_only: bool = F
             (bound("", 2, read_only=True, make=False),), id="mount-read-only",
         ),
         pytest.param(volume_mount(), (VolumeAsk("data", "/m", False, False),), id="mount-volume"),
+        *(
+            pytest.param(volume_mount(DriverConfig=one), (VolumeAsk("data", "/m", False, False),), id=f"driver-{number}")
+            for number, one in enumerate(({}, {"Name": "", "Options": {}}, {"Options": None}, {"Name": "local", "Options": {}}))
+        ),
         pytest.param(volume_mount(NoCopy=True, Labels={"a": "b"}, DriverConfig=None, Subpath=""),
                      (VolumeAsk("data", "/m", False, True),), id="mount-volume-options"),
         pytest.param(mount(Type="volume"), (VolumeAsk(None, "/m", False, False),), id="mount-anonymous"),
@@ -198,9 +202,10 @@ def test_asks(body: Object, asks: tuple[MountAsk, ...]) -> None:
         pytest.param(mount(Type="bind", Source="/data", VolumeOptions={"NoCopy": True}), "mounts.malformed", id="options-of-another-type"),
         pytest.param(mount(Type="volume", Source="data", ImageOptions={"Subpath": "x"}), "mounts.malformed", id="image-options"),
         pytest.param(mount(Type="volume", Source="/etc"), "mounts.source", id="volume-path"),
-        pytest.param(volume_mount(DriverConfig={"Name": "local"}), "mounts.driver", id="driver-name"),
+        pytest.param(volume_mount(DriverConfig={"Name": "nfs"}), "mounts.driver", id="driver-name"),
+        pytest.param(volume_mount(DriverConfig={"Name": "local", "Options": {"device": "/"}}), "mounts.driver", id="driver-local-options"),
+        pytest.param(volume_mount(DriverConfig={"name": "local"}), "mounts.spelling", id="driver-spelling"),
         pytest.param(volume_mount(DriverConfig={"Options": {"o": "bind", "device": "/"}}), "mounts.driver", id="driver-options"),
-        pytest.param(volume_mount(DriverConfig={"Options": None}), "mounts.driver", id="driver-nothing"),
         pytest.param(volume_mount(driverconfig={"Options": {"o": "bind"}}), "mounts.spelling", id="driver-case"),
         pytest.param(volume_mount(Subpath="x"), "mounts.subpath", id="subpath"),
         pytest.param(volume_mount(Labels={"a": 5}), "mounts.malformed", id="labels"),
