@@ -30,7 +30,7 @@ def test_variables(name: str, project: str) -> None:
     assert (env["DOCKER_BUILDKIT"], env["COMPOSE_PROJECT_NAME"]) == ("0", project)
     assert docker_environment(PLAN, "0abc") == ()
     seen = dict(agent_environment(GUARDED, "0abc", CLOSED, docker_environment(GUARDED, "0abc")))
-    assert seen["TESTCONTAINERS_HOST_OVERRIDE"] == "localhost"
+    assert (seen["TESTCONTAINERS_HOST_OVERRIDE"], seen["TESTCONTAINERS_CONNECTION_MODE"]) == ("127.0.0.1", "docker_host")
 
 
 def test_configuration(tmp_path: Path) -> None:
