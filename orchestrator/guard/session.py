@@ -4,22 +4,23 @@ Parse, find what is named, decide, act, answer; what fails to be judged is refus
 that was allowed, and as a tunnel only after the daemon has switched to one.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.guard import answers, uploads
-from orchestrator.guard.calls import Build, Decision, Denial, Denied, Forward, Json, Known, Load, Object, Reply, StartExec, deny
+from orchestrator.guard.calls import Build, Decision, Denial, Denied, Forward, Json, Known, Load, Object, Pull, Reply, StartExec, deny
 from orchestrator.guard.daemon import DaemonLost, parse_answer, read_body, read_head, request_head, target
 from orchestrator.guard.decide import IMAGE_RULE, Call, decide, image_asked, references, route_call
 from orchestrator.guard.effects import Effects
 from orchestrator.guard.infos import ping_headers
+from orchestrator.guard.putfiles import PlainFiles
 from orchestrator.guard.services import Services, said
 from orchestrator.guard.strictjson import encode, parse
 from orchestrator.guard.target import parse_target
 from orchestrator.wire.bodies import LAST_CHUNK, ChunkReader, LengthReader, Reader, chunk, reader_for
-from orchestrator.wire.exchange import ClientLost, Exchange, Receiving, Sending, ServerLost
-from orchestrator.wire.flows import SinkLost, SourceLost, tunnel
+from orchestrator.wire.flows import Recoded, SinkLost, SourceLost, Stream, tunnel
 from orchestrator.wire.http1 import BadMessage, RequestHead, ResponseHead, head_end, parse_request_head
 from orchestrator.wire.loop import FOREVER, TimedOut, pause
 from orchestrator.wire.wires import Wire
@@ -65,7 +66,7 @@ class ClientSession:
                     return
                 if head is None or not await self._serve_one(head):
                     return
-        except (ClientGone, ClientLost, OSError):
+        except (ClientGone, OSError):
             return
 
     async def _next_head(self) -> RequestHead | None:
@@ -122,7 +123,7 @@ class ClientSession:
             return await self._refuse(head, Denial("daemon", str(lost), status=502), asked)
         except TimedOut:
             return await self._refuse(head, Denial("http", "the request did not come in time", status=408), asked)
-        except (ClientGone, ClientLost, OSError, SourceLost, SinkLost):
+        except (ClientGone, OSError, SourceLost, SinkLost):
             return False
         except Exception as problem:  # noqa: BLE001 - what cannot be judged is refused, whatever the reason
             self._services.failed(problem)
@@ -206,72 +207,173 @@ class ClientSession:
         return head.keep_alive
 
     async def _stream(self, head: RequestHead, call: Call, forward: Forward) -> bool:
-        """Bytes as they come, both ways; the kernel moves them where it can."""
-        await self._go_on(head)
-        where = target(call.version, forward.path, forward.query)
-        fields = [*forward.headers, *_types(head, forward)]
-        body = head.body if forward.upload else replace(head.body, kind="none", length=0)
-        posts = forward.method in ("POST", "PUT")
-        length = body.length if body.kind == "length" else 0 if posts and body.kind == "none" else None
-        first = request_head(forward.method, where, fields, length=length, chunked=body.kind == "chunked")
-        reader = ChunkReader(plain=True) if body.kind == "chunked" else None
+        """Bytes as they come, one way or the other; the kernel moves them where it can."""
         server = await self._services.daemon.dial()
-        sees = answers.stream_filter(forward.answer, self._services.view)
-        receiving = Receiving(head.minor, not head.keep_alive, GONE_S, scrub=_scrub, body_filter=sees)
-        exchange = Exchange(self._services.loop, self._client, server, Sending(first, body, forward.method, False, b"", reader), receiving)
         try:
-            outcome = await exchange.run()
-        except ServerLost as lost:
-            self._begun = exchange.begun
-            raise DaemonLost(lost.reason) from None
+            if forward.upload:
+                return await self._upload(head, call, forward, server)
+            await server.send_all(self._request(call, forward, length=0 if forward.method in ("POST", "PUT") else None))
+            reply = await self._reply(server, forward.method)
+            if reply.status >= 400:
+                return await self._refused(head, server, reply)
+            if isinstance(forward.effect, Pull):
+                return await self._progress(head, forward, server, reply)
+            return await self._download(head, forward, server, reply)
         finally:
             server.close()
-        await self._effects.streamed(forward, outcome.status)
-        if not outcome.whole:
-            await self._client.linger(LINGER_S, LINGER_BYTES)
-        return outcome.client_stays
+
+    def _request(self, call: Call, forward: Forward, *, length: int | None = None, chunked: bool = False) -> bytes:
+        where = target(call.version, forward.path, forward.query)
+        fields = (*forward.headers, *((("Content-Type", "application/x-tar"),) if forward.upload else ()))
+        return request_head(forward.method, where, fields, length=length, chunked=chunked)
+
+    async def _reply(self, server: Wire, method: str) -> ResponseHead:
+        """As long as it takes: a client that leaves ends the waiting, and with it what the daemon is doing."""
+        while not server.readable:
+            if self._client.broken or self._client.gone:
+                raise ClientGone
+            await pause(FOREVER)
+        return await read_head(server, method, time.monotonic() + BODY_S)
+
+    async def _download(self, head: RequestHead, forward: Forward, server: Wire, reply: ResponseHead) -> bool:
+        framed = reply.body.kind in ("none", "length")
+        chunked = not framed and head.minor == 1
+        first = self._first(reply, chunked=chunked, close=not (framed or chunked))
+        through = answers.stream_filter(forward.answer, self._services.view)
+        self._begun = True
+        if reply.body.kind == "none":
+            await self._client.send_all(first)
+            return head.keep_alive
+        flow: Stream | Recoded
+        if framed:
+            kept, server.kept = server.kept[: reply.body.length], b""
+            flow = Stream(server, self._client, reply.body.length - len(kept), first + kept)
+        else:
+            flow = Recoded(server, self._client, reader_for(reply.body), first, chunked=chunked, through=through)
+        try:
+            while not flow.done:
+                if flow.step():
+                    await self._services.loop.breathe()
+                elif not flow.done:
+                    if self._client.broken or self._client.gone:
+                        await self._last_words(flow)
+                        raise ClientGone
+                    await pause(FOREVER)
+        finally:
+            flow.release()
+        return head.keep_alive and (framed or chunked)
+
+    async def _last_words(self, flow: Stream | Recoded) -> None:
+        """A client that has closed its side may still read: what comes soon is passed on."""
+        deadline = time.monotonic() + GONE_S
+        with contextlib.suppress(TimedOut):
+            while not flow.done and not self._client.broken:
+                if not flow.step() and not flow.done:
+                    await pause(deadline)
+
+    async def _upload(self, head: RequestHead, call: Call, forward: Forward, server: Wire) -> bool:
+        """A tar into a container. Where it mounts the project, only what may lie there."""
+        await self._go_on(head)
+        judged = PlainFiles() if self._services.mounts_project(forward) else None
+        body, loop = head.body, self._services.loop
+        chunked = judged is not None or body.kind == "chunked"
+        await server.send_all(self._request(call, forward, length=None if chunked else body.length, chunked=chunked))
+        whole = True
+        if judged is None and not chunked:
+            first, self._client.kept = self._client.kept[: body.length], self._client.kept[body.length :]
+            whole = await self._push(Stream(self._client, server, body.length - len(first), first), server)
+        else:
+            async for piece in uploads.Body(self._client, head):
+                data = piece if judged is None else judged.feed(piece)
+                if data and not await uploads.send(server, chunk(data), loop):
+                    whole = False
+                    break
+                await loop.breathe()
+            if whole:
+                rest = b"" if judged is None else judged.finish()
+                await uploads.send(server, chunk(rest) + LAST_CHUNK, loop)
+        reply = await self._reply(server, forward.method)
+        if reply.status >= 400:
+            return await self._refused(head, server, reply)
+        data = await read_body(server, reply, MAX_BODY_BYTES, time.monotonic() + BODY_S)
+        stays = await self._answer(head, reply.status, parse_answer(data))
+        if not whole:
+            await self._client.linger(STREAM_LINGER_S, STREAM_LINGER_BYTES)
+        return stays and whole
+
+    async def _push(self, flow: Stream, server: Wire) -> bool:
+        """Whether all of it went; the daemon may answer before."""
+        try:
+            while not flow.done:
+                if flow.step():
+                    await self._services.loop.breathe()
+                elif server.readable:
+                    return False
+                elif not flow.done:
+                    await pause(FOREVER)
+        except SinkLost:
+            return False
+        finally:
+            flow.release()
+        return True
+
+    async def _refused(self, head: RequestHead, server: Wire, reply: ResponseHead) -> bool:
+        """What the engine says against it, without what is the engine's alone."""
+        data = await read_body(server, reply, MAX_BODY_BYTES, time.monotonic() + BODY_S)
+        message = answers.scrub(said(parse_answer(data)) or "the engine refused this", self._services.view())
+        return await self._answer(head, reply.status, {"message": message})
 
     async def _judged_upload(self, head: RequestHead, call: Call, forward: Forward) -> bool:
-        """Read whole, judged, written anew, and only then sent."""
+        """A build context, or images: on its way while it is judged, its end held back until it has been."""
+        assert isinstance(forward.effect, Build | Load)
         await self._go_on(head)
         async with self._services.build_turn.taken(BUILD_TURN_S):  # a build's limits are the session's
-            return await self._judged(head, call, forward)
-
-    async def _judged(self, head: RequestHead, call: Call, forward: Forward) -> bool:
-        with uploads.spool(self._services.folder) as file:
-            upload = await uploads.receive(self._client, head, forward, self._services, file)
-            where = target(call.version, forward.path, forward.query)
-            fields = (*forward.headers, ("Content-Type", "application/x-tar"))
             server = await self._services.daemon.dial()
             try:
-                await server.send_all(request_head("POST", where, fields, length=upload.length))
-                reply = await uploads.send(server, upload)
-                return await self._progress(head, forward, server, reply)
+                await server.send_all(self._request(call, replace(forward, upload=True), chunked=True))
+                await self._pass_on(head, server, uploads.Upload(self._services, forward.effect))
+                return await self._progress(head, forward, server, await self._reply(server, "POST"))
             finally:
-                server.close()
+                server.close()  # without the end of the upload nothing of it begins
+
+    async def _pass_on(self, head: RequestHead, server: Wire, upload: uploads.Upload) -> None:
+        """Raises Denied."""
+        loop = self._services.loop
+        hears = True
+        async for piece in uploads.Body(self._client, head):
+            for _ in upload.feed(piece):
+                if upload.out.size >= uploads.DRAIN_BYTES:
+                    hears = hears and await uploads.send(server, chunk(upload.out.take()), loop)
+                    await loop.breathe()
+            if not hears:
+                return  # it refuses, and says why
+        rest = await upload.finish()
+        await uploads.send(server, chunk(upload.out.take() + rest) + LAST_CHUNK, loop)
 
     async def _progress(self, head: RequestHead, forward: Forward, server: Wire, reply: ResponseHead) -> bool:
         """Lines of JSON about something that gets made. The last chunk waits until we know what it was: the client may use it at once."""
         if reply.status >= 400:
-            data = await read_body(server, reply, MAX_BODY_BYTES, time.monotonic() + BODY_S)
-            message = answers.scrub(said(parse_answer(data)) or "the engine refused this", self._services.view())
-            return await self._answer(head, reply.status, {"message": message})
+            return await self._refused(head, server, reply)
         chunked = head.minor == 1
         seen = uploads.Observer()
         await self._client.send_all(self._first(reply, chunked=chunked, close=not chunked))
         self._begun = True
         reader = reader_for(reply.body)
         data, server.kept = server.kept, b""
-        while not reader.done:
-            payload = reader.feed(data) if data else b""
-            seen.see(payload)
-            if payload:
-                await self._client.send_all(chunk(payload) if chunked else payload)
-            if reader.done:
-                break
-            data = await self._from_server(server)
-            if not data:
-                reader.end()
+        try:
+            while not reader.done:
+                payload = reader.feed(data) if data else b""
+                seen.see(payload)
+                if payload:
+                    await self._client.send_all(chunk(payload) if chunked else payload)
+                if reader.done:
+                    break
+                data = await self._from_server(server)
+                if not data:
+                    reader.end()
+        except BaseException:  # a client that left may have left behind something that is whole; the reason goes on
+            self._services.in_background(self._effects.made(forward, reply.status, seen))
+            raise
         await self._effects.made(forward, reply.status, seen)
         if chunked:
             await self._client.send_all(LAST_CHUNK)
@@ -352,7 +454,8 @@ class ClientSession:
 
     def _first(self, reply: ResponseHead, *, chunked: bool, close: bool) -> bytes:
         kept = "".join(f"{name}: {value}\r\n" for name, value in reply.fields if name.lower() in KEPT_FIELDS)
-        framing = "Transfer-Encoding: chunked\r\n" if chunked else ""
+        length = f"Content-Length: {reply.length}\r\n" if reply.length is not None and not chunked else ""
+        framing = "Transfer-Encoding: chunked\r\n" if chunked else length
         ends = "Connection: close\r\n" if close else ""
         return f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}\r\n{kept}{framing}{ends}\r\n".encode("latin-1")
 
@@ -381,19 +484,8 @@ def _type_of(fields: Sequence[tuple[str, str]]) -> str:
     return found[0].lower() if found else ""
 
 
-def _types(head: RequestHead, forward: Forward) -> list[tuple[str, str]]:
-    if not forward.upload:
-        return []
-    return [("Content-Type", "application/x-tar")]
-
-
 def _too_large() -> Denied:
     return deny("body.size", f"the body is longer than {MAX_BODY_BYTES} bytes", status=413)
-
-
-def _scrub(fields: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-    """The reason of the status line comes first; then only fields that clients need."""
-    return [pair for number, pair in enumerate(fields) if number == 0 or pair[0].lower() in KEPT_FIELDS]
 
 
 def _switched(reply: ResponseHead) -> bytes:

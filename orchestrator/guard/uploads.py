@@ -1,87 +1,100 @@
-"""Build contexts and archives of images: read whole into a file, judged, and only then sent, as they were written anew.
+"""Build contexts and archives of images: written anew while they pass, and their end held back until they have been judged."""
 
-A file on disk, not memory: contexts of gigabytes are ordinary.
-"""
-
-import contextlib
 import json
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from typing import cast
 
 from orchestrator.guard.archive import ArchiveReader
-from orchestrator.guard.calls import Build, Forward, Load, Reference, deny
+from orchestrator.guard.calls import Build, Load, Reference, deny
 from orchestrator.guard.context import ContextReader
-from orchestrator.guard.daemon import DaemonLost, read_head
+from orchestrator.guard.daemon import DaemonLost
 from orchestrator.guard.decide import IMAGE_RULE, usable_image
 from orchestrator.guard.dockerfile import images_of, judge_dockerfile, judge_triggers
 from orchestrator.guard.imagenames import canonical
-from orchestrator.guard.images import free_tag, is_allowed_name, judge_existing, judge_room, pull_pairs
+from orchestrator.guard.images import free_tag, is_allowed_name, judge_existing, judge_room, labels, pull_pairs
 from orchestrator.guard.marks import Mark
 from orchestrator.guard.services import Services
+from orchestrator.model.guard import IMAGE_RUN
 from orchestrator.wire.bodies import ChunkReader, LengthReader, Reader
-from orchestrator.wire.http1 import RequestHead, ResponseHead
-from orchestrator.wire.loop import FOREVER
+from orchestrator.wire.http1 import RequestHead
+from orchestrator.wire.loop import Loop, pause
 from orchestrator.wire.wires import Wire
 
-IN_MEMORY_BYTES = 1 << 20
-SILENT_S = 120.0  # a client that sends nothing more of its body
+SILENT_S = 120.0  # a client that sends nothing more of its body, a daemon that takes nothing more
 PULL_S = 3600.0
 MAX_LINE_BYTES = 1 << 20
-LOOK_BYTES, LEAST_FREE_BYTES = 64 << 20, 1 << 30
+DRAIN_BYTES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What a reader has written anew, until it is sent."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._pieces.append(bytes(data))
+        self.size += len(data)
+        return len(data)
+
+    def take(self) -> bytes:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self.size = 0
+        return data
+
+
 class Upload:
-    """``pieces``: of ``length`` bytes in all."""
+    """A build context or an archive of images on its way: members pass on as they come, written anew; what decides about it (Dockerfile,
+    manifest) and the end are held back until all of it has been judged. The daemon begins only when it has the end.
+    """
 
-    pieces: Iterator[bytes]
-    length: int
+    def __init__(self, services: Services, effect: Build | Load) -> None:
+        self.out = Outgoing()
+        self._services = services
+        self._effect = effect
+        self._context = ContextReader(effect.dockerfile, self.out) if isinstance(effect, Build) else None
+        self._archive = None if isinstance(effect, Build) else ArchiveReader(self.out, labels(services.session))
 
+    def feed(self, data: bytes) -> Iterator[None]:
+        """Raises Denied."""
+        return (self._context or cast(ArchiveReader, self._archive)).feed(data)
 
-def spool(folder: Path) -> IO[bytes]:
-    """Small ones stay in memory; the others lie, without a name, where the guard's own things do."""
-    return tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES, dir=str(folder))
+    async def finish(self) -> bytes:
+        """The rest, judged. Raises Denied, DaemonLost."""
+        if self._context is not None:
+            return await self._judge_context(self._context, cast(Build, self._effect))
+        return await self._judge_archive(cast(ArchiveReader, self._archive))
 
+    async def _judge_context(self, reader: ContextReader, effect: Build) -> bytes:
+        services = self._services
+        text = reader.finish()
+        for tag in effect.tags:
+            judge_existing(tag, await id_of(services, tag), services.registry.images)
+        ids = {name: await _base(services, name) for name in images_of(text, effect.arguments, effect.target)}
+        mark = f'LABEL {IMAGE_RUN}="{services.session.id}"'
+        judged = judge_dockerfile(text, effect.arguments, effect.target, ids.get, mark)
+        services.note_images([Mark(tag, "") for tag in effect.tags])
+        return reader.tail(judged.text)
 
-async def receive(client: Wire, head: RequestHead, forward: Forward, services: Services, file: IO[bytes]) -> Upload:
-    """Read the client's body and judge it. Raises Denied, DaemonLost, BadMessage, OSError, TimedOut."""
-    if isinstance(forward.effect, Build):
-        return await _context(client, head, forward.effect, services, file)
-    assert isinstance(forward.effect, Load)
-    reader = ArchiveReader(file)
-    async for piece in _Body(client, head, services.folder):
-        reader.feed(piece)
-    loaded = reader.finish()
-    own = services.registry.images
-    judge_room(services.session, own, len(loaded.names))
-    for full_id in loaded.ids:
-        if own.usable(full_id) is None and await _id_of(services, full_id) is not None:
-            reason = "the engine has this image already, from outside this session: loading it would take it over without having its layers"
-            raise deny("image.load-exists", reason, remedy="--allow-image with its name", status=409)
-    for name in loaded.names:
-        free_tag(name, services.session, own, await _id_of(services, name))
-    new = [full_id for full_id in loaded.ids if own.usable(full_id) is None]
-    named = [Mark(name, full_id) for name in loaded.names for full_id in loaded.ids]
-    services.note_images([*(Mark("", full_id) for full_id in new), *named])
-    return Upload(reader.write(), reader.length)
-
-
-async def _context(client: Wire, head: RequestHead, effect: Build, services: Services, file: IO[bytes]) -> Upload:
-    reader = ContextReader(effect.dockerfile, file)
-    async for piece in _Body(client, head, services.folder):
-        reader.feed(piece)
-    text = reader.finish()
-    for tag in effect.tags:
-        judge_existing(tag, await _id_of(services, tag), services.registry.images)
-    ids = {name: await _base(services, name) for name in images_of(text, effect.arguments, effect.target)}
-    judged = judge_dockerfile(text, effect.arguments, effect.target, ids.get)
-    return Upload(reader.write(judged.text), reader.length(judged.text))
+    async def _judge_archive(self, reader: ArchiveReader) -> bytes:
+        services = self._services
+        loaded = reader.finish()
+        own = services.registry.images
+        judge_room(services.session, own, len(loaded.names))
+        for full_id in loaded.ids:
+            if own.usable(full_id) is None and await id_of(services, full_id) is not None:
+                reason = "the engine has this image already, from outside this session"
+                raise deny("image.load-exists", reason, remedy="--allow-image with its name", status=409)
+        for name in loaded.names:
+            free_tag(name, services.session, own, await id_of(services, name))
+        new = [full_id for full_id in loaded.ids if own.usable(full_id) is None]
+        named = [Mark(name, full_id) for name in loaded.names for full_id in loaded.ids]
+        services.note_images([*(Mark("", full_id) for full_id in new), *named])
+        return reader.tail()
 
 
 async def _base(services: Services, name: str) -> str:
@@ -97,7 +110,11 @@ async def _base(services: Services, name: str) -> str:
     status, answer = await services.daemon.ask("GET", f"/images/{found.id}/json")
     config = answer.get("Config") if status == 200 and isinstance(answer, dict) else None
     triggers = config.get("OnBuild") if isinstance(config, dict) else None
-    judge_triggers([str(trigger) for trigger in triggers] if isinstance(triggers, list) else [])
+    if triggers and isinstance(triggers, list):
+        judge_triggers([str(trigger) for trigger in triggers])
+        if found.id not in services.registry.images.ids:  # they run before our mark: their layers would be everybody's
+            reason = f"the image {name!r} has ONBUILD triggers"
+            raise deny("build.onbuild", reason, field="FROM", allowed="an image without, or one that was built here")
     return found.id
 
 
@@ -107,34 +124,39 @@ async def _pull(services: Services, reference: str) -> None:
     seen.see(answer)
     if status != 200 or seen.failed:
         raise DaemonLost(f"{reference} could not be pulled: {seen.problem}")
-    full_id = await _id_of(services, reference)
+    full_id = await id_of(services, reference)
     if full_id is not None:
         services.registry.images.pin(reference, full_id)
 
 
-async def _id_of(services: Services, reference: str) -> str | None:
+async def id_of(services: Services, reference: str) -> str | None:
     status, answer = await services.daemon.ask("GET", f"/images/{reference}/json")
     return str(answer["Id"]) if status == 200 and isinstance(answer, dict) else None
 
 
-async def send(server: Wire, upload: Upload, method: str = "POST") -> ResponseHead:
-    """Send the body and read the head of the answer. Raises DaemonLost, OSError."""
-    with contextlib.suppress(OSError):  # a daemon that refuses stops reading, and has answered
-        for piece in upload.pieces:
-            await server.send_all(piece)
-    return await read_head(server, method, FOREVER)
+async def send(server: Wire, data: bytes, loop: Loop) -> bool:
+    """False: the daemon has answered already, or takes nothing more; its answer is to be read. Raises TimedOut."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[server.send(view) :]
+            if view and server.readable:
+                return False
+            if view and not server.writable:
+                await pause(loop.in_seconds(SILENT_S))
+    except OSError:
+        return False
+    return True
 
 
-class _Body:
+class Body:
     """The payload of a client's request, piece by piece."""
 
-    def __init__(self, client: Wire, head: RequestHead, folder: Path) -> None:
+    def __init__(self, client: Wire, head: RequestHead) -> None:
         self._client = client
-        self._folder = folder
-        self._came, self._look_at = 0, 0
         self._reader: Reader = ChunkReader(plain=True) if head.body.kind == "chunked" else LengthReader(head.body.length)
 
-    def __aiter__(self) -> "_Body":
+    def __aiter__(self) -> "Body":
         return self
 
     async def __anext__(self) -> bytes:
@@ -146,21 +168,11 @@ class _Body:
             if not data:
                 raise OSError("the client is gone")
             piece = reader.feed(data)
-            self._came += len(piece)
-            if self._came >= self._look_at:
-                self._look_at = self._came + LOOK_BYTES
-                _judge_space(self._folder)
             if reader.done:
                 client.kept = reader.rest
             if piece:
                 return piece
         raise StopAsyncIteration
-
-
-def _judge_space(folder: Path) -> None:
-    """Raises Denied: the machine's disk must not fill up."""
-    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
-        raise deny("quota.disk", f"less than {LEAST_FREE_BYTES >> 20} MiB are free on this machine", status=413)
 
 
 class Observer:

@@ -7,6 +7,7 @@ from orchestrator.guard.host_config import CAPABILITIES, HOST_CONFIG, SYSCTLS, U
 from tests.unit.guard.bodies import DB, LIMITS, host, refused
 
 LOG = {"max-size": "20480k", "max-file": "3"}  # of those that ask for nothing
+MOST = {"max-size": "102400k", "max-file": "5"}
 
 GIB = 1 << 30
 
@@ -199,7 +200,7 @@ PASSES: list[tuple[str, Json, Json]] = [
         {"Type": "json-file", "Config": {"max-size": "1024k", "max-file": "2", "tag": "{{.Name}}"}},
     ),
     *(
-        ("LogConfig", {"Config": {"max-size": size, "max-file": "99"}}, {"Type": "json-file", "Config": {"max-size": "102400k", "max-file": "5"}})
+        ("LogConfig", {"Config": {"max-size": size, "max-file": "99"}}, {"Type": "json-file", "Config": MOST})
         for size in ("-1", "999999999g", "101m")
     ),
     ("RestartPolicy", {"Name": "always", "MaximumRetryCount": 0}, {"Name": "always", "MaximumRetryCount": 0}),
