@@ -1,30 +1,29 @@
-"""Archives of ``docker load``: whatever names they give to images must be free ones. Pure but for the spool it is given.
+"""Archives of ``docker load``: passed on as they come, written anew, but for the table of images, which is held back, judged, and put at
+the end. Pure.
 
-Docker's own form (manifest.json) and what newer engines write beside it (index.json of the OCI layout, repositories). The archive is
-written anew while it is read, and its three tables from what was judged.
+The engine takes a layer that it has from its own store, by the digest that the configuration names, without a look at what is in the
+archive. So an image passes only when the archive holds the content of each of its layers. What goes on is plain files, and one table of
+what was judged; links are followed here, and what newer engines write beside manifest.json (index.json, repositories) is left out.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO
 
-from orchestrator.guard.calls import Json, Object, deny
+from orchestrator.guard.calls import Json, deny
+from orchestrator.guard.contents import Content, Found
 from orchestrator.guard.imagenames import canonical
-from orchestrator.guard.strictjson import parse
-from orchestrator.guard.tarstream import END, STEP, Member, Symlinks, TarReader, Unpacker, clean, header, padding, refuse
+from orchestrator.guard.loaded import Image, images_of, layers_of
+from orchestrator.guard.packing import Bound
+from orchestrator.guard.strictjson import MAX_BYTES, parse
+from orchestrator.guard.tarstream import END, Member, Out, TarReader, Unpacker, clean, header, padding, refuse
 
 MAX_ARCHIVE_BYTES = 16 << 30
-MAX_TABLE_BYTES = 1 << 20
-MAX_CONFIG_BYTES = 4 << 20
-MAX_IMAGES = 64
-MAX_DIGESTS = 20_000
+MAX_MEMBERS, MAX_NAME, MAX_DEPTH = 20_000, 512, 8  # all names are kept in mind
+MAX_KEPT_BYTES = 64 << 20  # of what could be configurations
 
-MANIFEST, INDEX, REPOSITORIES = b"manifest.json", b"index.json", b"repositories"
-_TABLES = (MANIFEST, INDEX, REPOSITORIES)
-_MANIFEST_KEYS = frozenset(["Config", "RepoTags", "Layers", "Parent", "LayerSources"])
-_NAME, _TAG = "io.containerd.image.name", "org.opencontainers.image.ref.name"
+MANIFEST = b"manifest.json"
+_LEFT_OUT = frozenset([b"index.json", b"oci-layout", b"repositories"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,169 +36,152 @@ class Loaded:
 
 
 class ArchiveReader:
-    """Feed, finish, judge what that gives, write."""
+    """Feed, finish, judge what that gives, send the tail. ``own_labels``: what images of this session may say under our names.
 
-    def __init__(self, spool: IO[bytes], most_bytes: int = MAX_ARCHIVE_BYTES) -> None:
-        self._spool = spool
+    ``out`` gets everything but the tables while it is fed: whoever feeds it drains it.
+    """
+
+    def __init__(self, out: Out, own_labels: Mapping[str, str], most_bytes: int = MAX_ARCHIVE_BYTES) -> None:
+        self._out = out
+        self._own_labels = own_labels
         self._unpacker = Unpacker()
         self._reader = TarReader(self, most_bytes)
-        self._size = 0
+        self._bound = Bound(most_bytes)  # of what all packed layers unpack to
+        self._room = MAX_KEPT_BYTES
+        self._places = _Places()
+        self._files: dict[bytes, Found] = {}
+        self._links: dict[bytes, bytes] = {}
+        self._waiting: list[Iterator[None]] = []  # layers to unpack, which takes time
         self._member: Member | None = None
-        self._table: bytearray | None = None
-        self._hash = hashlib.sha256()
-        self._hashed = False
-        self._symlinks = Symlinks()
-        self._digests: dict[bytes, str] = {}
-        self._tables: dict[bytes, Json] = {}
+        self._content: Content | None = None  # of a file that goes on
+        self._table: bytearray | None = None  # manifest.json, once it came
+        self._judged: list[Json] = []  # what it says, as it goes on
 
-    def feed(self, data: bytes) -> None:
-        """Raises Denied: it is no archive, or too large."""
+    def feed(self, data: bytes) -> Iterator[None]:
+        """Yields after each small step. Raises Denied: it is no archive, or too large."""
         for piece in self._unpacker.feed(data):
             self._reader.feed(piece)
+            yield
+            for steps in self._waiting:
+                yield from steps
+            self._waiting.clear()
 
     def finish(self) -> Loaded:
-        """Raises Denied: it has no table of images, or one that cannot be judged."""
+        """Raises Denied: it has no table of images, one that cannot be judged, or an image that is not whole."""
         for piece in self._unpacker.finish():
             self._reader.feed(piece)
         self._reader.finish()
-        if MANIFEST not in self._tables:
+        if self._table is None:
             raise deny("archive.manifest", "the archive has no manifest.json", allowed="what docker save writes", status=400)
-        images = _images(self._tables[MANIFEST])
-        names = [name for image in images for name in image.tags]
-        names += _repositories(self._tables.get(REPOSITORIES, {}))
-        names += _annotated(self._tables.get(INDEX, {}))
-        ids = []
+        images = images_of(parse(bytes(self._table), any_top=True))
+        ids = [self._judge(image) for image in images]
         for image in images:
-            digest = self._digests.get(clean(image.config.encode()))
-            if digest is None:
+            if image.parent and image.parent not in ids:
+                raise deny("archive.parent", f"an image has the parent {image.parent[:80]!r}, which is not in the archive")
+        names = [canonical(tag) for image in images for tag in image.tags]
+        return Loaded(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(ids)))
+
+    def tail(self) -> bytes:
+        """What is left to send."""
+        text = json.dumps(self._judged, separators=(",", ":")).encode()
+        return header(Member(MANIFEST, "file", size=len(text))) + text + bytes(padding(len(text))) + END
+
+    def _judge(self, image: Image) -> str:
+        path, config = self._file(image.config)
+        if config is None or config.text is None:
+            raise deny("archive.manifest", f"the archive lacks the configuration {image.config[:80]!r}, or it is no plain file", status=400)
+        wanted = layers_of(config.text, self._own_labels)
+        if len(wanted) != len(image.layers):
+            raise deny("archive.layers", f"manifest.json names {len(image.layers)} layers of an image that has {len(wanted)}", status=400)
+        layers: list[Json] = []
+        for name, digest in zip(image.layers, wanted, strict=True):
+            at, layer = self._file(name)
+            if layer is None or digest not in (layer.digest, layer.unpacked):
                 raise deny(
-                    "archive.manifest", f"the archive lacks the configuration {image.config[:80]!r}, or it is no plain file", status=400
+                    "archive.layers",
+                    f"the layer {digest[:80]!r} of an image is not in the archive under {name[:80]!r}",
+                    allowed="archives that hold all layers of their images, as docker save writes them",
                 )
-            ids.append(f"sha256:{digest}")
-        return Loaded(tuple(dict.fromkeys(map(canonical, names))), tuple(dict.fromkeys(ids)))
+            layers.append(at.decode())
+        self._judged.append({"Config": path.decode(), "RepoTags": [canonical(tag) for tag in image.tags] or None, "Layers": layers})
+        return config.digest
 
-    @property
-    def length(self) -> int:
-        return self._size + len(END)
-
-    def write(self) -> Iterator[bytes]:
-        self._spool.flush()
-        self._spool.seek(0)
-        left = self._size
-        while left:
-            piece = self._spool.read(min(STEP, left))
-            if not piece:
-                raise OSError("the spool is shorter than what was written into it")
-            left -= len(piece)
-            yield piece
-        yield END
+    def _file(self, name: str) -> tuple[bytes, Found | None]:
+        path = clean(name.encode())
+        path = self._links.get(path, path)
+        return path, self._files.get(path)
 
     # what the reader calls
 
     def begin(self, member: Member) -> None:
-        self._judge_place(member)
-        self._member, self._table, self._hashed = member, None, False
-        if member.name in _TABLES:
-            if member.kind != "file" or member.name in self._tables or member.size > MAX_TABLE_BYTES:
-                refuse(f"has {member.name.decode()!r} twice, or not as a small file")
+        self._places.judge(member)
+        self._member, self._content = member, None
+        if member.kind == "file":
+            self._begin_file(member)
+        elif member.kind == "dir":
+            self._out.write(header(member))
+        elif member.kind == "link":
+            self._links[member.name] = self._links.get(member.target, member.target)
+        elif member.kind == "symlink":  # older engines write a layer that was there before as a link to it
+            if member.target.startswith(b"/"):
+                refuse(f"has a symlink out of it: {member.name[:80]!r}")
+            self._links[member.name] = clean(member.name.rpartition(b"/")[0] + b"/" + member.target)
+        else:
+            refuse("holds a pipe")
+
+    def _begin_file(self, member: Member) -> None:
+        if member.name in _LEFT_OUT:
+            return
+        if member.name == MANIFEST:
+            if member.size > MAX_BYTES:
+                refuse(f"has a manifest.json of more than {MAX_BYTES >> 20} MiB", 413)
             self._table = bytearray()
-            return  # it is written when it has been judged
-        if member.kind == "file" and member.size <= MAX_CONFIG_BYTES:
-            self._hash, self._hashed = hashlib.sha256(), True
-        if member.name in self._digests:
-            refuse(f"has {member.name[:80]!r} twice")
-        self._store(header(member))
+            return
+        self._content = Content(self._bound, may_keep=member.size <= MAX_BYTES)
+        self._out.write(header(member))
 
     def content(self, data: memoryview) -> None:
-        if self._table is not None:
+        assert self._member is not None
+        if self._content is not None:
+            self._out.write(data)
+            if steps := self._content.add(data):
+                self._waiting.append(steps)
+        elif self._member.name == MANIFEST and self._table is not None:
             self._table += data
-            return
-        if self._hashed:
-            self._hash.update(data)
-        self._store(data)
 
     def end(self) -> None:
         assert self._member is not None
-        member = self._member
-        if self._table is not None:
-            value = parse(bytes(self._table), any_top=True)
-            self._tables[member.name] = value
-            text = json.dumps(value, separators=(",", ":")).encode()
-            new = Member(member.name, "file", member.mode, member.uid, member.gid, len(text), member.mtime)
-            self._store(header(new) + text + bytes(padding(len(text))))
+        if self._content is None:
             return
-        if self._hashed:
-            if len(self._digests) >= MAX_DIGESTS:
-                refuse("has too many small files", 413)
-            self._digests[member.name] = self._hash.hexdigest()
-        self._store(bytes(padding(member.size)))
-
-    def _store(self, data: bytes | memoryview) -> None:
-        self._spool.write(data)
-        self._size += len(data)
-
-    def _judge_place(self, member: Member) -> None:
-        self._symlinks.judge(member)
-        if member.kind == "fifo":
-            refuse("holds a pipe")
-        if member.kind == "symlink":  # older engines write layers that are the same as links
-            clean(member.name.rpartition(b"/")[0] + b"/" + member.target)
-            if member.target.startswith(b"/"):
-                refuse(f"has a symlink out of it: {member.name[:80]!r}")
+        self._out.write(bytes(padding(self._member.size)))
+        found, steps = self._content.end()
+        if steps:
+            self._waiting.append(steps)
+        self._room -= len(found.text or b"")
+        if self._room < 0:
+            refuse("has too many small files", 413)
+        self._files[self._member.name] = found
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    config: str
-    tags: tuple[str, ...]
+class _Places:
+    """What stands where: no two members at one place, nothing below what is no folder."""
 
+    def __init__(self) -> None:
+        self._folders: set[bytes] = {b""}
+        self._others: set[bytes] = set()
+        self._count = 0
 
-def _images(manifest: Json) -> list[_Image]:
-    if not isinstance(manifest, list) or len(manifest) > MAX_IMAGES:
-        raise deny("archive.manifest", f"manifest.json is no list of at most {MAX_IMAGES} images", status=400)
-    return [_image(item) for item in manifest]
-
-
-def _image(item: Json) -> _Image:
-    if not isinstance(item, dict) or set(item) - _MANIFEST_KEYS:
-        raise deny(
-            "archive.manifest",
-            "manifest.json holds something that is not known here",
-            allowed=", ".join(sorted(_MANIFEST_KEYS)),
-            status=400,
-        )
-    config, tags = item.get("Config"), item.get("RepoTags") or []
-    if not isinstance(config, str) or not isinstance(tags, list):
-        raise deny("archive.manifest", "manifest.json has an image without Config, or RepoTags that are no list", status=400)
-    return _Image(config, tuple(map(_text, tags)))
-
-
-def _repositories(table: Json) -> list[str]:
-    """``{"busybox": {"latest": "<id of a layer>"}}``"""
-    if not isinstance(table, dict):
-        raise deny("archive.manifest", "repositories is no table", status=400)
-    found = []
-    for name, tags in table.items():
-        if not isinstance(tags, dict):
-            raise deny("archive.manifest", "repositories is no table of tables", status=400)
-        found += [f"{name}:{tag}" for tag in tags]
-    return found
-
-
-def _annotated(value: Json) -> list[str]:
-    """Names in annotations, wherever they stand; in whatever case."""
-    if isinstance(value, list):
-        return [name for item in value for name in _annotated(item)]
-    if not isinstance(value, dict):
-        return []
-    keys: Object = {key.casefold(): item for key, item in value.items()}
-    found = [_text(keys[_NAME])] if _NAME in keys else []
-    if _TAG in keys and _NAME not in keys:
-        raise deny("archive.manifest", "index.json gives a tag without a whole name", allowed=f"{_NAME} beside it", status=400)
-    return found + [name for item in value.values() for name in _annotated(item)]
-
-
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise deny("archive.manifest", "the archive has a name that is no text", status=400)
-    return value
+    def judge(self, member: Member) -> None:
+        """Raises Denied."""
+        name = member.name
+        self._count += 1
+        if self._count > MAX_MEMBERS or len(name) > MAX_NAME or name.count(b"/") > MAX_DEPTH:
+            refuse("has more members, or longer names, than docker save writes", 413)
+        if name in self._others or (name in self._folders and member.kind != "dir"):
+            refuse(f"has {name[:80]!r} twice")
+        (self._folders if member.kind == "dir" else self._others).add(name)
+        while name:
+            name = name.rpartition(b"/")[0]
+            if name in self._others:
+                refuse(f"has {member.name[:80]!r} below what is no folder")
+            self._folders.add(name)

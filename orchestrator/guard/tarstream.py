@@ -1,17 +1,14 @@
 """Tar archives as they stream by: members in, our own headers out, so that the engine reads what was judged. Pure.
 
-Plain, gzip, bzip2 and xz come in; plain tar goes out. Of a member its name, kind, mode, owner, time, size and link go on; extended
+Plain tar comes in (what ``packing`` unpacks) and goes out. Of a member its name, kind, mode, owner, time, size and link go on; extended
 attributes, device nodes, sparse files and global headers do not.
 """
 
-import bz2
-import lzma
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NoReturn, Protocol
 
 from orchestrator.guard.calls import deny
+from orchestrator.guard.packing import STEP, Unpacker
 
 Kind = Literal["file", "dir", "link", "symlink", "fifo"]
 
@@ -21,13 +18,11 @@ MAX_MEMBERS = 1_000_000
 MAX_EXTENDED = 1 << 20
 MAX_PATH = 4096
 MAX_SYMLINK_BYTES = 32 << 20  # of their names, which are kept
-STEP = 1 << 20
-XZ_MEMORY = 256 << 20
 
 _ZERO = bytes(BLOCK)
 _KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "symlink", b"5": "dir", b"6": "fifo"}
 _FLAGS: dict[Kind, bytes] = {"file": b"0", "link": b"1", "symlink": b"2", "dir": b"5", "fifo": b"6"}
-_ODD = {b"3": "a device", b"4": "a device", b"S": "a sparse file"}
+_DEVICES = (b"3", b"4")
 _OCTAL_LIMIT = 0o7777777  # seven digits; beyond it a PAX record says the number
 _SIZE_LIMIT = 0o77777777777
 
@@ -44,6 +39,12 @@ class Member:
     size: int = 0
     mtime: int = 0
     target: bytes = b""
+
+
+class Out(Protocol):
+    """Where what is written anew goes. A ``memoryview`` is gone after the call."""
+
+    def write(self, data: bytes | memoryview, /) -> object: ...
 
 
 class Sink(Protocol):
@@ -74,7 +75,7 @@ def clean(name: bytes) -> bytes:
 
 
 class Symlinks:
-    """Below a symlink, members would land elsewhere: on the Dockerfile, say."""
+    """Below a symlink, members would land elsewhere: on the Dockerfile, say. A hard link to a symlink is one more symlink."""
 
     def __init__(self) -> None:
         self._names: set[bytes] = set()
@@ -83,18 +84,24 @@ class Symlinks:
     def judge(self, member: Member) -> None:
         """Raises Denied: the member stands below a symlink that came before it."""
         name = member.name
-        if self._names:
-            end = name.rfind(b"/")
-            while end > 0:
-                if name[:end] in self._names:
-                    refuse(f"has {name[:80]!r} below a symlink")
-                end = name.rfind(b"/", 0, end)
-            self._names.discard(name)
-        if member.kind == "symlink":
+        if self._leads_through(name):
+            refuse(f"has {name[:80]!r} below a symlink")
+        again = member.kind == "link" and (member.target in self._names or self._leads_through(member.target))
+        self._names.discard(name)
+        if member.kind == "symlink" or again:
             self._room -= len(name)
             if self._room < 0:
                 refuse("has too many symlinks", 413)
             self._names.add(name)
+
+    def _leads_through(self, name: bytes) -> bool:
+        if self._names:
+            end = name.rfind(b"/")
+            while end > 0:
+                if name[:end] in self._names:
+                    return True
+                end = name.rfind(b"/", 0, end)
+        return False
 
 
 class TarReader:
@@ -195,8 +202,12 @@ class TarReader:
     def _member(self, block: bytes, flag: bytes, size: int) -> Member:
         records, self._records = self._records, {}
         kind = _KINDS.get(flag)
-        if kind is None or any(key.startswith(b"GNU.sparse.") for key in records):
-            refuse(f"holds {_ODD.get(flag, 'a sparse file' if kind else f'a member of the kind {flag!r}')}")
+        if flag in _DEVICES:
+            raise deny("archive.device", "the archive holds a device")
+        if flag == b"S" or any(key.startswith(b"GNU.sparse.") for key in records):
+            refuse("holds a sparse file")
+        if kind is None:
+            refuse(f"holds a member of the kind {flag!r}")
         magic = block[257:265]
         if magic not in (b"ustar\x0000", b"ustar  \0") and magic.strip(b"\0"):
             refuse("is of a format that is not known here")
@@ -309,78 +320,6 @@ def _number(field: bytes) -> int:
     return int(text or b"0", 8)
 
 
-# --- compression ---------------------------------------------------------------------------------------------------------------
-
-
-class Unpacker:
-    """Bytes as they came -> bytes of the tar, in steps of at most a MiB, however small the packed form was."""
-
-    def __init__(self) -> None:
-        self._start = b""
-        self._kind: Literal["", "plain", "gzip", "bzip2", "xz"] = ""
-        self._gzip = zlib.decompressobj(31)
-        self._other: bz2.BZ2Decompressor | lzma.LZMADecompressor | None = None
-        self._open = False  # within a packed member
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        if not self._kind:
-            self._start += data
-            if len(self._start) < 6:
-                return
-            data, self._start = self._start, b""
-            self._kind = _packing(data)
-        try:
-            if self._kind == "plain":
-                yield data
-            elif self._kind == "gzip":
-                yield from self._ungzip(data)
-            else:
-                yield from self._unpack(data)
-        except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError, MemoryError):
-            refuse(f"is no proper {self._kind}")
-
-    def finish(self) -> Iterator[bytes]:
-        if self._start:
-            yield self._start
-        if self._open:
-            refuse("is cut off")
-
-    def _ungzip(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if not self._open:
-                if not data.strip(b"\0"):
-                    return
-                self._open, self._gzip = True, zlib.decompressobj(31)
-            if out := self._gzip.decompress(data, STEP):
-                yield out
-            data = self._gzip.unconsumed_tail
-            if self._gzip.eof:
-                self._open, data = False, self._gzip.unused_data
-
-    def _unpack(self, data: bytes) -> Iterator[bytes]:
-        while True:
-            if not self._open:
-                if not data.strip(b"\0"):
-                    return
-                self._open = True
-                self._other = bz2.BZ2Decompressor() if self._kind == "bzip2" else lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY)
-            assert self._other is not None
-            if out := self._other.decompress(data, STEP):
-                yield out
-            data = b""
-            if self._other.eof:
-                self._open, data = False, self._other.unused_data
-            elif self._other.needs_input:
-                return
-
-
-def _packing(start: bytes) -> Literal["plain", "gzip", "bzip2", "xz"]:
-    if start.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if start.startswith(b"BZh"):
-        return "bzip2"
-    if start.startswith(b"\xfd7zXZ\0"):
-        return "xz"
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        raise deny("archive", "the archive is packed with zstd", allowed="plain tar, gzip, bzip2, xz", status=400)
-    return "plain"
+__all__ = [
+    "END", "STEP", "Kind", "Member", "Out", "Sink", "Symlinks", "TarReader", "Unpacker", "clean", "header", "padding", "refuse",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Build contexts and archives of images, against the standard library's reader.
+"""Build contexts, archives of images and files that are copied into containers, against the standard library's reader.
 
 Whatever the bytes, and however they are cut: only our own refusal is raised; what is sent is read by another reader as an archive whose
 last member of the Dockerfile's name is ours, and whose names all stay inside.
@@ -10,6 +10,7 @@ import tarfile
 from orchestrator.guard.archive import ArchiveReader
 from orchestrator.guard.calls import Denied
 from orchestrator.guard.context import ContextReader
+from orchestrator.guard.putfiles import PlainFiles
 
 NEW = b"FROM 1\n"
 MOST = 1 << 22
@@ -30,7 +31,10 @@ SEEDS = (
     _tar(("d/" + "n" * 120, b"0", b"x", ""), ("Dockerfile", b"0", b"FROM a\n", ""), form=tarfile.PAX_FORMAT),
     _tar(("d/" + "n" * 120, b"0", b"x", ""), ("dockerfile", b"0", b"FROM a\n", ""), form=tarfile.GNU_FORMAT),
     _tar(("x", b"2", b"", "."), ("x/Dockerfile", b"0", b"FROM b\n", ""), ("Dockerfile", b"0", b"FROM a\n", "")),
-    _tar(("c.json", b"0", b"{}", ""), ("manifest.json", b"0", b'[{"Config":"c.json","RepoTags":["a:1"],"Layers":[]}]', "")),
+    _tar(
+        ("c.json", b"0", b'{"rootfs":{"type":"layers"}}', ""),
+        ("manifest.json", b"0", b'[{"Config":"c.json","RepoTags":["a:1"],"Layers":[]}]', ""),
+    ),
     b"\x1f\x8b\x08\x00" + bytes(20),
 )
 WORDS = (
@@ -58,6 +62,10 @@ def one_input(data: bytes) -> None:
         if whole is not None:
             judge(whole)
         load(text)
+        files = put(text, len(text) or 1)
+        assert put(text, 100) == files
+        if files is not None:
+            judge_put(files)
 
 
 def corrected(data: bytes) -> bytes:
@@ -71,17 +79,16 @@ def corrected(data: bytes) -> bytes:
 
 
 def context(data: bytes, step: int) -> bytes | None:
-    with io.BytesIO() as spool:
-        reader = ContextReader("Dockerfile", spool, MOST)
+    with io.BytesIO() as sent:
+        reader = ContextReader("Dockerfile", sent, MOST)
         try:
             for start in range(0, len(data), step):
-                reader.feed(data[start : start + step])
+                for _ in reader.feed(data[start : start + step]):
+                    pass
             reader.finish()
         except Denied:
             return None
-        out = b"".join(reader.write(NEW))
-        assert len(out) == reader.length(NEW)
-        return out
+        return sent.getvalue() + reader.tail(NEW)
 
 
 def judge(data: bytes) -> None:
@@ -97,11 +104,34 @@ def judge(data: bytes) -> None:
 
 
 def load(data: bytes) -> None:
-    with io.BytesIO() as spool:
-        reader = ArchiveReader(spool, MOST)
+    """What goes on is files and folders, each once, and the table that was judged."""
+    with io.BytesIO() as sent:
+        reader = ArchiveReader(sent, {}, MOST)
         try:
-            reader.feed(data)
+            for _ in reader.feed(data):
+                pass
             reader.finish()
         except Denied:
             return
-        assert sum(map(len, reader.write())) == reader.length
+        out = sent.getvalue() + reader.tail()
+    with tarfile.open(fileobj=io.BytesIO(out), mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+        members = archive.getmembers()
+    files = [info.name for info in members if info.isreg()]
+    assert len(files) == len(set(files))
+    assert len(files) == sum(not info.isdir() for info in members)
+    assert files[-1] == "manifest.json"
+
+
+def put(data: bytes, step: int) -> bytes | None:
+    files = PlainFiles(MOST)
+    try:
+        return b"".join(files.feed(data[start : start + step]) for start in range(0, len(data), step)) + files.finish()
+    except Denied:
+        return None
+
+
+def judge_put(data: bytes) -> None:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+        for info in archive:
+            assert info.isreg() or info.isdir() or info.issym() or info.islnk()
+            assert info.isdir() or not info.mode & 0o6000

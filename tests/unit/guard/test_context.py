@@ -4,6 +4,7 @@
 
 import gzip
 import io
+import itertools
 import lzma
 import tarfile
 import zlib
@@ -24,14 +25,13 @@ GOOD, EVIL = b"FROM debian:12\n", b"FROM evil\n"
 
 def passed(data: bytes, dockerfile: str = "Dockerfile", step: int = 1 << 16, most: int = 1 << 26) -> tuple[bytes, bytes]:
     """The Dockerfile that is judged, and the archive that is sent."""
-    with io.BytesIO() as spool:
-        reader = ContextReader(dockerfile, spool, most)
+    with io.BytesIO() as sent:
+        reader = ContextReader(dockerfile, sent, most)
         for start in range(0, len(data), step):
-            reader.feed(data[start : start + step])
+            for _ in reader.feed(data[start : start + step]):
+                pass
         text = reader.finish()
-        out = b"".join(reader.write(NEW))
-        assert reader.length(NEW) == len(out)
-        return text, out
+        return text, sent.getvalue() + reader.tail(NEW)
 
 
 def refusal(data: bytes, dockerfile: str = "Dockerfile", most: int = 1 << 26) -> str:
@@ -43,7 +43,7 @@ def refusal(data: bytes, dockerfile: str = "Dockerfile", most: int = 1 << 26) ->
 @pytest.mark.parametrize("step", [1, 511, 512, 513, 1 << 16])
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
 def test_passes(form: int, step: int) -> None:
-    """Everything is there, in its order, in any pieces, with the Dockerfile in its place."""
+    """Everything is there, in its order, in any pieces, with the Dockerfile at the end."""
     long = "d/" + "n" * 90 + "/" + "m" * 90
     members = [
         folder("d"),
@@ -55,7 +55,7 @@ def test_passes(form: int, step: int) -> None:
     ]
     text, out = passed(tar(members, form), step=step)
     assert text == GOOD
-    assert listed(out) == [("d", b""), ("d/a", b"x" * 1000), ("Dockerfile", NEW), ("d/s", b"../a"), ("h", b"d/a"), (long, b"1")]
+    assert listed(out) == [("d", b""), ("d/a", b"x" * 1000), ("d/s", b"../a"), ("h", b"d/a"), (long, b"1"), ("Dockerfile", NEW)]
     with tarfile.open(fileobj=io.BytesIO(out)) as archive:
         info = archive.getmember("Dockerfile")
         assert (info.mode, info.uid) == (0o600, 7)
@@ -87,7 +87,7 @@ def test_packed_in_two() -> None:
         ),
         pytest.param([file("dockerfile", EVIL), file("Dockerfile", GOOD)], {"dockerfile": EVIL, "Dockerfile": NEW}, id="both-cases"),
         pytest.param([file("dockerfile", GOOD)], {"dockerfile": GOOD, "Dockerfile": NEW}, id="lower-case"),
-        pytest.param([file("Dockerfile", GOOD), hardlink("h", "Dockerfile")], {"Dockerfile": NEW, "h": b"Dockerfile"}, id="link-to-it"),
+        pytest.param([file("Dockerfile", GOOD), hardlink("h", "Dockerfile")], {"Dockerfile": NEW, "h": GOOD}, id="link-to-it"),
         pytest.param(
             [file("Dockerfile", GOOD), file(".dockerignore", b"Dockerfile\n")],
             {"Dockerfile": NEW, ".dockerignore": b"Dockerfile\n"},
@@ -137,8 +137,8 @@ GOODTAR = tar([file("Dockerfile", GOOD)])
         pytest.param(tar([file("Dockerfile", GOOD), symlink("a/b", ".."), file("a/b/c/d", EVIL)]), "archive", id="deep-below-a-symlink"),
         pytest.param(tar([file("Dockerfile", GOOD), file("../Dockerfile", EVIL)]), "archive", id="out"),
         pytest.param(tar([file("Dockerfile", GOOD), hardlink("a", "../../etc/shadow")]), "archive", id="hardlink-out"),
-        pytest.param(tar([file("Dockerfile", GOOD), other("d", tarfile.CHRTYPE)]), "archive", id="device"),
-        pytest.param(tar([file("Dockerfile", GOOD), other("d", tarfile.BLKTYPE)]), "archive", id="disk"),
+        pytest.param(tar([file("Dockerfile", GOOD), other("d", tarfile.CHRTYPE)]), "archive.device", id="device"),
+        pytest.param(tar([file("Dockerfile", GOOD), other("d", tarfile.BLKTYPE)]), "archive.device", id="disk"),
         pytest.param(tar([file("Dockerfile", GOOD), other("d", b"S")], tarfile.GNU_FORMAT), "archive", id="sparse"),
         pytest.param(tar([file("Dockerfile", GOOD), (SPARSE, b"")]), "archive", id="sparse-pax"),
         pytest.param(tar([file("Dockerfile", GOOD), other("d", b"V")]), "archive", id="volume-header"),
@@ -155,7 +155,15 @@ GOODTAR = tar([file("Dockerfile", GOOD)])
         pytest.param(gzip.compress(GOODTAR)[:-9], "archive", id="gzip-cut"),
         pytest.param(gzip.compress(GOODTAR) + b"x", "archive", id="gzip-and-more"),
         pytest.param(b"\x1f\x8bxxxxxxxx", "archive", id="no-gzip"),
-        pytest.param(gzip.compress(bytes(1 << 27)), "archive", id="bomb"),
+        pytest.param(gzip.compress(bytes(1 << 27)), "archive", id="zeros-without-end"),
+        pytest.param(
+            tar([symlink("s", "."), hardlink("h", "s"), file("h/x"), file("Dockerfile", GOOD)]), "archive", id="below-a-link-to-a-symlink"
+        ),
+        pytest.param(
+            tar([symlink("s", "."), symlink("t", "."), hardlink("h", "t/s"), file("h/x"), file("Dockerfile", GOOD)]),
+            "archive",
+            id="below-a-link-through-a-symlink",
+        ),
         pytest.param(tar([file("Dockerfile", b"#" * 300_000)]), "build.dockerfile-large", id="large"),
         pytest.param(tar([file("n" * 4097), file("Dockerfile", GOOD)]), "archive", id="long-name"),
     ],
@@ -170,11 +178,42 @@ def test_refused(data: bytes, rule: str) -> None:
         [symlink("d", "e"), file("e/Dockerfile", GOOD)],
         [folder("d"), file("d/Dockerfile", GOOD), file("e/Dockerfile", EVIL), symlink("d", "e")],
         [file("d/Dockerfile", GOOD), hardlink("d", "x")],
+        [symlink("s", "e"), file("d/Dockerfile", GOOD), hardlink("d", "s")],
+        [symlink("s", "."), hardlink("h", "s"), symlink("h/d", "e"), file("d/Dockerfile", GOOD)],
     ],
 )
 def test_folders_of_the_dockerfile(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
     """They are folders, before and after it."""
     assert refusal(tar(members), "d/Dockerfile") in ("archive", "build.dockerfile-missing")
+
+
+def test_the_dockerfile_comes_last() -> None:
+    """Nothing of it goes on before it was judged, whichever of its names it has; everything else does, in small steps."""
+    data = tar([file("dockerfile", EVIL), file("Dockerfile", GOOD), file("a", b"x" * (3 << 20))])
+    with io.BytesIO() as sent:
+        reader = ContextReader("Dockerfile", sent)
+        sizes = [0, *(sent.tell() for _ in reader.feed(data))]
+        assert max(after - before for before, after in itertools.pairwise(sizes)) <= 1 << 20
+        assert sizes[-1] > 3 << 20
+        assert b"ockerfile" not in sent.getvalue()
+        assert reader.finish() == GOOD
+        assert [name for name, _ in listed(sent.getvalue() + reader.tail(NEW))] == ["a", "dockerfile", "Dockerfile"]
+
+
+def test_link_to_what_was_dropped() -> None:
+    """It becomes a file of what stood there when the link was made."""
+    _, out = passed(
+        tar(
+            [
+                file("dockerfile", EVIL),
+                hardlink("h", "dockerfile"),
+                file("Dockerfile", b"one"),
+                hardlink("i", "./Dockerfile"),
+                file("Dockerfile", GOOD),
+            ]
+        )
+    )
+    assert listed(out) == [("h", EVIL), ("i", b"one"), ("dockerfile", EVIL), ("Dockerfile", NEW)]
 
 
 def test_size() -> None:
