@@ -90,6 +90,7 @@ class Registry:
         self._mirrors = mirrors or {}
         self._github_token = (environ or {}).get("GITHUB_TOKEN")
         self._granted: dict[tuple[str, str], str] = {}
+        self._silent: dict[str, str] = {}
 
     def manifest(self, reference: OciReference, version: str) -> bytes:
         """The bytes of a manifest, of which nothing has been believed yet.
@@ -118,6 +119,17 @@ class Registry:
 
     def _get(self, reference: OciReference, rest: str, accept: str, most_bytes: int, into: BinaryIO | None) -> Answer:
         registry, path = mirrored(reference, self._mirrors)
+        if registry in self._silent:
+            raise Unreachable(self._silent[registry])  # where packets are dropped, each feature would wait as long as the first
+        try:
+            return self._get_from(registry, path, reference, rest, accept, most_bytes, into)
+        except Unreachable as problem:
+            self._silent[registry] = problem.message
+            raise
+
+    def _get_from(
+        self, registry: str, path: str, reference: OciReference, rest: str, accept: str, most_bytes: int, into: BinaryIO | None
+    ) -> Answer:
         scheme = "http" if is_loopback(host_of(registry)) else "https"
         url = f"{scheme}://{registry}/v2/{path}/{rest}"
         headers = {"Accept": accept}

@@ -237,6 +237,21 @@ def test_statuses(status: int, error: type[Exception]) -> None:
     assert isinstance(caught.value, Unreachable) is (error is Unreachable)
 
 
+def test_a_silent_registry_is_asked_once() -> None:
+    def reply(request: Request) -> Answer:
+        if request.url.startswith("https://r.io/"):
+            raise Unreachable("https://r.io cannot be reached: no whole answer in time")
+        return Answer(200, {}, b"{}", request.url)
+
+    wire = Wire(reply)
+    registry = Registry(wire)
+    for one in ("r.io/a/b:1", "r.io/a/c:1"):
+        with pytest.raises(Unreachable, match="in time"):
+            registry.manifest(ref(one), "1")
+    assert registry.manifest(ref("s.io/a/b:1"), "1") == b"{}"
+    assert [url for url, _ in wire.told] == ["https://r.io/v2/a/b/manifests/1", "https://s.io/v2/a/b/manifests/1"]
+
+
 def test_a_digest_that_the_registry_itself_gainsays() -> None:
     wire = Wire(answers(200, b"{}", docker_content_digest="sha256:" + "0" * 64))
     with pytest.raises(EnvironmentFailed, match="another manifest"):
