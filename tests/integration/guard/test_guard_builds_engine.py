@@ -1,6 +1,7 @@
 """Builds, loads and commits as the guard sends them, on real engines: what was judged is what happens."""
 
 import contextlib
+import gzip
 import http.client
 import io
 import json
@@ -16,18 +17,19 @@ from urllib.parse import urlencode
 
 import pytest
 
-from orchestrator.guard.archive import ArchiveReader
+from orchestrator.guard.archive import ArchiveReader, Loaded
 from orchestrator.guard.builds import judge_build
 from orchestrator.guard.calls import Denied, Session
 from orchestrator.guard.context import ContextReader
 from orchestrator.guard.dockerfile import judge_dockerfile, judge_triggers
-from orchestrator.guard.images import OwnImages, judge_commit, pull_pairs
-from orchestrator.model.guard import AllowedImage
+from orchestrator.guard.images import OwnImages, judge_commit, labels, pull_pairs
+from orchestrator.guard.putfiles import PlainFiles
+from orchestrator.model.guard import IMAGE_RUN, AllowedImage
 from tests import engine as engines
 from tests.engine import Engine
 from tests.integration.guard.recording import recording
 from tests.unit.guard.imagesession import session
-from tests.unit.guard.tars import file, folder, hardlink, symlink, tar
+from tests.unit.guard.tars import file, folder, hardlink, listed, other, symlink, tar
 
 pytestmark = pytest.mark.docker
 
@@ -65,13 +67,14 @@ class Place:
     def build(self, context: bytes, *query: tuple[str, str]) -> str:
         """Through every judge, as the guard does it; the stream of the answer."""
         pairs, effect = judge_build((("t", TAG), *query), self.session, self.own)
-        with io.BytesIO() as spool:
-            reader = ContextReader(effect.dockerfile, spool)
-            reader.feed(context)
+        with io.BytesIO() as sent:
+            reader = ContextReader(effect.dockerfile, sent)
+            for _ in reader.feed(context):
+                pass
             judged = judge_dockerfile(reader.finish(), effect.arguments, effect.target, self.own.usable)
             for image in judged.images:
                 judge_triggers(self.inspect(image)["Config"].get("OnBuild") or ())
-            status, answer = self.call("POST", "/build", pairs, b"".join(reader.write(judged.text)))
+            status, answer = self.call("POST", "/build", pairs, sent.getvalue() + reader.tail(judged.text))
         lines = [json.loads(line) for line in answer.splitlines() if line]
         said = "".join(str(line.get("stream") or line.get("error") or line.get("message") or "") for line in lines)
         return said if status == 200 else f"{status}: {said}"
@@ -136,7 +139,7 @@ RUN cat /from/one /from/two /zero "/a b" && ls /added && ls -l /copied
     config = place.inspect(TAG)["Config"]
     labels = config["Labels"]
     assert isinstance(labels, dict)
-    assert (labels["a"], labels["c"], labels["dev.aienv.run"]) == ("b", "d", "s1")
+    assert (labels["a"], labels["c"], labels[IMAGE_RUN]) == ("b", "d", "s1")
     assert config["OnBuild"] == ['COPY [".", "/later"]']
 
 
@@ -149,7 +152,9 @@ ELSE = b"FROM aienv-test/busybox\nRUN echo another one\n"
     [
         pytest.param([file("Dockerfile", ELSE), file("./Dockerfile", HELD.encode())], (), id="last-wins"),
         pytest.param([file("dockerfile", HELD.encode())], (), id="lower-case"),
+        pytest.param([file("dockerfile", ELSE), file("Dockerfile", HELD.encode())], (), id="both-cases"),
         pytest.param([file("Dockerfile", HELD.encode()), hardlink("h", "Dockerfile"), file("h", ELSE)], (), id="hardlink-to-it"),
+        pytest.param([file("Dockerfile", HELD.encode()), symlink("s", "Dockerfile"), symlink("dockerfile", "s")], (), id="symlinks-to-it"),
         pytest.param([file("Dockerfile", HELD.encode()), file(".dockerignore", b"*\n")], (), id="ignored"),
         pytest.param([folder("d"), file("d/D", HELD.encode()), file("Dockerfile", ELSE)], (("dockerfile", "./d//D"),), id="named"),
     ],
@@ -221,23 +226,138 @@ def test_triggers_of_a_base(place: Place) -> None:
     assert caught.value.denial.rule == "build.onbuild"
 
 
-def test_load_what_was_saved(place: Place) -> None:
-    """An archive of the engine's own is read, written anew, and loaded under its name."""
-    place.build(tar([file("Dockerfile", f"FROM {NAME}\nRUN echo loaded > /l\n".encode())]))
+def loaded(place: Place, archive: bytes) -> tuple[Loaded, str]:
+    """Through the judge and into the engine."""
+    with io.BytesIO() as sent:
+        reader = ArchiveReader(sent, labels(place.session))
+        for _ in reader.feed(archive):
+            pass
+        found = reader.finish()
+        status, answer = place.call("POST", "/images/load", (("quiet", "1"),), sent.getvalue() + reader.tail())
+    assert status == 200, answer
+    return found, answer
+
+
+def saved(place: Place) -> tuple[str, bytes]:
+    """The id of an image of three layers, two of them the same, and its archive; it is gone."""
+    dockerfile = f"FROM {NAME}\nCOPY --chown=7:7 a /l\nRUN rm /l\nCOPY --chown=7:7 a /l\nRUN cat /l\n"
+    place.build(tar([file("Dockerfile", dockerfile.encode()), file("a", b"loaded\n")]), ("nocache", "1"))
     identifier = str(place.inspect(TAG)["Id"])
     with contextlib.closing(place.engine.client()) as client:
-        saved = b"".join(client.get_image("guard-build:1"))
+        archive = b"".join(client.get_image("guard-build:1"))
         client.remove_image("guard-build:1", force=True)
-    with io.BytesIO() as spool:
-        reader = ArchiveReader(spool)
-        reader.feed(saved)
-        found = reader.finish()
-        assert found.names == (TAG,)
-        assert found.ids == (identifier,)
-        status, answer = place.call("POST", "/images/load", (("quiet", "1"),), b"".join(reader.write()))
-    assert status == 200
+    return identifier, archive
+
+
+def test_load_what_was_saved(place: Place) -> None:
+    """An archive of the engine's own is read, written anew, and loaded under its name, with all that it had."""
+    identifier, archive = saved(place)
+    found, answer = loaded(place, archive)
+    assert found == Loaded((TAG,), (identifier,))
     assert "Loaded image: guard-build:1" in answer, answer
     assert place.inspect(TAG)["Id"] == identifier
+    with contextlib.closing(place.engine.client()) as client:
+        container = client.create_container("guard-build:1", ["true"])["Id"]
+        try:
+            stream, _ = client.get_archive(container, "/l")
+            assert listed(b"".join(stream)) == [("l", b"loaded\n")]
+        finally:
+            client.remove_container(container, force=True)
+
+
+def test_load_what_others_packed(place: Place) -> None:
+    """Other tools pack each layer."""
+    identifier, archive = saved(place)
+    members = []
+    with tarfile.open(fileobj=io.BytesIO(archive)) as inner:
+        for info in inner:
+            opened = inner.extractfile(info) if info.isreg() else None
+            data = opened.read() if opened else b""
+            if data[257:262] == b"ustar":
+                data = gzip.compress(data, 1)
+                info.size = len(data)
+            members.append((info, data))
+    assert loaded(place, tar(members))[0].ids == (identifier,)
+    assert place.inspect(TAG)["Id"] == identifier
+
+
+def test_foreign_layers_are_not_loaded(place: Place) -> None:
+    """The engine takes a layer that it has by its digest alone, whatever stands in the archive (the raw engine does, still)."""
+    foreign = place.inspect(place.own.pinned[ALLOWED])["RootFS"]["Layers"][0]
+    config = json.dumps(
+        {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": [foreign]}}
+    ).encode()
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["theirs:1"], "Layers": ["l"]}]).encode()
+    archive = tar([file("c.json", config), file("l", b"not that layer"), file("manifest.json", manifest)])
+    status, answer = place.call("POST", "/images/load", (("quiet", "1"),), archive)
+    assert status == 200
+    assert "Loaded image: theirs:1" in answer, answer
+    with pytest.raises(Denied) as caught:
+        loaded(place, archive)
+    assert caught.value.denial.rule == "archive.layers"
+
+
+def cut_off(place: Place, target: str, body: bytes) -> str:
+    """What the engine answers to a body that breaks off after these bytes."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(place.engine.address.removeprefix("unix://"))
+        head = f"POST /v1.41{target} HTTP/1.1\r\nHost: docker\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + b"%x\r\n%b\r\n" % (len(body), body))
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode(errors="replace")
+
+
+def test_what_is_cut_off_is_not_used(place: Place) -> None:
+    """What streaming rests on: a context or an archive that breaks off before its end, even between two members, does nothing."""
+    context = tar([file("Dockerfile", HELD.encode())])
+    answer = cut_off(place, "/build?networkmode=none&nocache=1", context[: context.index(bytes(1024)) // 512 * 512 + 512])
+    assert " 500 " in answer.splitlines()[0], answer
+    assert "unexpected EOF" in answer
+    assert "Step" not in answer
+    identifier, archive = saved(place)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as inner:
+        last = inner.getmembers()[-1]
+    end = last.offset_data + -(-last.size // 512) * 512
+    answer = cut_off(place, "/images/load?quiet=1", archive[:end])
+    assert "unexpected EOF" in answer, answer
+    status, _ = place.call("GET", f"/images/{identifier}/json")
+    assert status == 404
+    assert loaded(place, archive)[0].ids == (identifier,)
+
+
+def test_put_files(place: Place) -> None:
+    """What goes into a container comes out of it as it was, but for the bits that make programs run as others; devices do not go in."""
+    long = "d/" + "n" * 90 + "/" + "é" * 90
+    members = [
+        folder("d"), file("d/a", b"x" * 70_000, mode=0o750, uid=3_000_000, gid=7, mtime=99), symlink("d/s", "../x"),
+        symlink("abs", "/etc/x"), hardlink("h", "d/a"), file(long, b"1"), file("empty"), file("set", b"1", mode=0o6755),
+    ]  # fmt: skip
+    members[0][0].mode = 0o2775
+    members[4][0].uid, members[4][0].gid = 3_000_000, 7  # the engine sets it of the file that both are
+    files = PlainFiles()
+    sent = files.feed(tar(members, tarfile.GNU_FORMAT)) + files.finish()
+    with contextlib.closing(place.engine.client()) as client:
+        container = client.create_container(NAME, ["true"])["Id"]
+        try:
+            client.put_archive(container, "/", tar([folder("put")]))
+            status, answer = place.call("PUT", f"/containers/{container}/archive", (("path", "/put"),), sent)
+            assert status == 200, answer
+            stream, _ = client.get_archive(container, "/put/.")
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as out:
+                got = {one.name.removeprefix("./"): one for one in out}
+        finally:
+            client.remove_container(container, force=True)
+    assert (got["d"].mode, got["set"].mode) == (0o2775, 0o755)
+    one = got["d/a"]
+    assert (one.mode, one.uid, one.gid, one.mtime, one.size) == (0o750, 3_000_000, 7, 99, 70_000)
+    assert (got["h"].type, got["h"].linkname.removeprefix("./")) == (tarfile.LNKTYPE, "d/a")
+    assert (got["d/s"].linkname, got["abs"].linkname) == ("../x", "/etc/x")
+    assert (got[long].size, got["empty"].size) == (1, 0)
+    for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
+        with pytest.raises(Denied) as caught:
+            PlainFiles().feed(tar([other("x", kind)]))
+        assert caught.value.denial.rule == "archive.device"
 
 
 def test_commit(place: Place) -> None:
@@ -252,7 +372,7 @@ def test_commit(place: Place) -> None:
             config = client.inspect_image(reference)["Config"]
             assert config["Cmd"] == ["a", "b"]
             assert "A=c d" in config["Env"]
-            assert config["Labels"]["dev.aienv.run"] == "s1"
+            assert config["Labels"][IMAGE_RUN] == "s1"
         finally:
             client.remove_container(container, force=True)
 
