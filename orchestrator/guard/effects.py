@@ -97,7 +97,8 @@ class Effects:
     def _shown(self, forward: Forward, status: int, body: Json, call: Call | None = None) -> Json:
         """Raises nothing: what cannot be shown is not."""
         if status >= 400 and forward.rule == "containers.top":  # the engine repeats words of ps, of processes of others
-            return {"message": "the processes could not be listed"}
+            known = [text for text in _OF_TOP if text in said(body)]
+            return {"message": f"the processes could not be listed{': ' if known else ''}{''.join(known)}"}
         if status >= 400:
             return {"message": answers.scrub(said(body) or "the engine refused this", self._services.view())}
         limit = one(call.query, "limit") if call is not None and forward.answer == "containers" else None
@@ -406,6 +407,7 @@ class Effects:
         return status, shown, ()
 
 
+_OF_TOP = ('"ps": executable file not found', "is not running")
 _SHARES: Mapping[type, Usage] = {
     CreateNetwork: Usage(networks=1),
     CreateVolume: Usage(volumes=1),
