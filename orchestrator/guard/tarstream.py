@@ -15,7 +15,7 @@ Kind = Literal["file", "dir", "link", "symlink", "fifo"]
 BLOCK = 512
 END = bytes(2 * BLOCK)
 MAX_MEMBERS = 1_000_000
-MAX_EXTENDED = 1 << 20
+MAX_EXTENDED = 256 << 10  # larger than any that is written, and read within one step
 MAX_PATH = 4096
 MAX_SYMLINK_BYTES = 32 << 20  # of their names, which are kept
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.guard.calls import Denied
 from orchestrator.guard.context import ContextReader
-from orchestrator.guard.tarstream import Member, clean, header
+from orchestrator.guard.tarstream import MAX_EXTENDED, Member, clean, header
 from tests.unit.guard.imagesession import denied
 from tests.unit.guard.tars import file, folder, hardlink, listed, other, symlink, tar
 
@@ -257,10 +257,12 @@ def test_checksum() -> None:
 
 def test_records() -> None:
     """A header of the largest size, in the smallest records, is read as fast as any; one too many, or a length that lies, is refused."""
-    many = b"6 a=b\n" * ((1 << 20) // 6)
+    many = b"6 a=b\n" * (MAX_EXTENDED // 6)
     extended = header(Member(b"x", "file", size=len(many)))
     whole = changed(extended, 156, b"x") + many + bytes(-len(many) % 512) + tar([file("Dockerfile", GOOD)])
     assert passed(whole)[0] == GOOD
+    large = header(Member(b"x", "file", size=MAX_EXTENDED + 1))
+    assert refusal(changed(large, 156, b"x") + many) == "archive"
     for record in (b"0 a=b\n", b"7 a=b\n", b"99 a=b\n", b"5 a=b\n", b"6 =bc\n", b"6 abc\n", b"x a=b\n"):
         lying = changed(header(Member(b"x", "file", size=len(record))), 156, b"x") + record + bytes(512 - len(record))
         assert refusal(lying + GOODTAR) == "archive"
