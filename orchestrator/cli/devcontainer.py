@@ -30,7 +30,19 @@ Examples:
 LEVELS = {"trace": 1, "debug": 2, "info": 3, "warning": 4, "error": 5}
 
 
-@click.group(epilog=EXAMPLES)
+class _ReferenceGroup(click.Group):
+    """A command that is not there ends with 1, as all that is wrong does."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            Log("info", "text").warn(
+                f"Unknown argument: {args[0]}\nof the reference's commands there are {', '.join(self.commands)} so far"
+            )
+            ctx.exit(1)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_ReferenceGroup, epilog=EXAMPLES)
 def devcontainer_command() -> None:
     """Take the command lines of the reference dev container CLI (docs/devcontainer.md).
 
@@ -144,4 +156,3 @@ def _read(parsed: Parsed, log: Log) -> Object:
 
 def _absolute(path: str | None) -> str | None:
     return None if path is None else os.path.normpath(os.path.join(here(), path))
-

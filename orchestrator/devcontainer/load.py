@@ -68,14 +68,14 @@ def load(asked: Asked, environ: Mapping[str, str]) -> Configuration:
         raise ConfigError(f"Dev container config ({path}) not found." if data is None else f"Dev container config ({path}) is empty.")
     raw, warnings = read(data, path)
     where = workspace(raw, locate.ground(root, asked.git_root) if root is not None else None, asked.worktree_common_dir)
-    container = where.folder if isinstance(where.folder, str) else None
-    first = local_pass(Local(environ, root, container, path))
-    config = cast(Object, substitute(raw, first))
+    known = Local(environ, root, _text(where.folder), path)
+    config = cast(Object, substitute(raw, local_pass(known)))
     if isinstance(config.get("workspaceFolder"), str):
         where = replace(where, folder=config["workspaceFolder"])
     if "workspaceMount" in config:
         where = replace(where, mount=config["workspaceMount"])
-    return Configuration(raw, config, (first,), root, place, where, warnings)
+    later = local_pass(replace(known, container_workspace=_text(where.folder)))  # what is put together with it sees the final folder
+    return Configuration(raw, config, (later,), root, place, where, warnings)
 
 
 def read(data: bytes, source: str) -> tuple[Object, tuple[str, ...]]:
@@ -104,8 +104,8 @@ def modern(config: Object) -> Object:
     old = {key: config[key] for key in ("extensions", "settings", "devPort") if key in config}
     if not (_said(old.get("extensions")) or _said(old.get("settings")) or "devPort" in old):
         return config
-    customizations = config.get("customizations") or {}
-    vscode = customizations.get("vscode") or {} if isinstance(customizations, dict) else None
+    customizations = _or_new(config.get("customizations"))
+    vscode = _or_new(customizations.get("vscode")) if isinstance(customizations, dict) else None
     if not isinstance(customizations, dict) or not isinstance(vscode, dict):
         return config
     left, moved = dict(config), dict(vscode)
@@ -122,6 +122,14 @@ def modern(config: Object) -> Object:
 
 def _said(value: Json) -> bool:
     return isinstance(value, (list, dict)) or bool(value)
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _or_new(value: Json) -> Json:
+    return value if _said(value) else {}
 
 
 def _listed(value: Json) -> list[Json]:

@@ -117,8 +117,9 @@ def _requirements(entries: Entries, key: str) -> Json:
     memory = max((size(table.get("memory")) for table in tables), default=0)
     storage = max((size(table.get("storage")) for table in tables), default=0)
     gpu: Json = None
-    for table in tables:
-        gpu = _stronger_gpu(gpu, table.get("gpu"))
+    for entry in entries:  # all of them: one that is silent takes a "false" back
+        table = entry.get(key)
+        gpu = _stronger_gpu(gpu, table.get("gpu") if isinstance(table, dict) else None)
     if not (cpus or memory or storage or _counts(gpu)):
         return None
     found: Object = {"cpus": cpus}

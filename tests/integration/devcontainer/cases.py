@@ -103,6 +103,8 @@ PROPERTIES = [
     plain("workspace-mount-empty", workspaceMount=""),
     plain("workspace-folder-empty", workspaceFolder=""),
     Case("workspace-null", {"image": "i", "workspaceFolder": None, "workspaceMount": None}, differs="a mount that is null is left out", ours=lambda answer: bool(answer) and "workspaceMount" not in answer["workspace"]),
+    Case("old-lost-too", {"image": "i", "extensions": ["a"], "customizations": {"vscode": []}}, differs="what has no place to move to stays", ours=lambda answer: answer["configuration"]["extensions"] == ["a"]),
+    Case("old-lost", {"image": "i", "extensions": ["a"], "customizations": {"vscode": "x"}}, differs="what has no place to move to stays", ours=lambda answer: answer["configuration"]["extensions"] == ["a"]),
     Case("workspace-not-text", {"image": "i", "workspaceFolder": 5}),
 ]  # fmt: skip
 
@@ -201,8 +203,12 @@ MERGES = [
     *(merged(f"merge-gpu-{number}", {"hostRequirements": {"gpu": mine}}, {"hostRequirements": {"gpu": theirs}}) for number, (theirs, mine) in enumerate([
         (False, "optional"), ("optional", "optional"), (True, "optional"), ({"cores": 4, "memory": "1gb"}, {"cores": 2, "memory": "2gb"}),
         (True, True), (True, False), (True, {"cores": 1}), ({"cores": 0}, "optional"), (False, False)])),
+    merged("merge-gpu-silent", {"hostRequirements": {"cpus": 1}}, {"hostRequirements": {"gpu": False}}),
+    merged("merge-gpu-null", {"hostRequirements": {"cpus": 1, "gpu": None}}, differs="a property that is null says nothing", ours=lambda answer: "gpu" not in answer["mergedConfiguration"]["hostRequirements"]),
     merged("merge-entrypoints", {"entrypoint": "mine"}, {"entrypoint": "/a"}, {"entrypoint": ""}, {"entrypoint": "/b"}),
     merged("merge-variables", {"remoteEnv": {"X": "${containerEnv:PATH}"}}, {"remoteEnv": {"A": "${localEnv:PLACE}", "B": "${containerEnv:Q}"}, "mounts": ["source=${localWorkspaceFolder},target=${containerWorkspaceFolder}"], "postStartCommand": "${devcontainerId}"}),
+    merged("merge-folder-empty", {"workspaceFolder": ""}, {"remoteUser": "${containerWorkspaceFolder}|${containerWorkspaceFolderBasename}"}),
+    merged("merge-folder-of-itself", {"workspaceFolder": "/x${containerWorkspaceFolder}"}, {"remoteUser": "${containerWorkspaceFolder}"}),
     merged("merge-many", {"remoteUser": "z"}, *({"remoteUser": f"u{n}", "remoteEnv": {f"N{n}": "x", "L": str(n)}, "onCreateCommand": f"c{n}"} for n in range(5))),
     Case("label-object", {"image": "i"}, MERGED, fake=image(raw='{"remoteUser": "lone"}')),
     Case("label-broken", {"image": "i", "remoteUser": "x"}, MERGED, fake=image(raw="[{")),

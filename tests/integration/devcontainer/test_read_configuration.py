@@ -142,6 +142,41 @@ def test_as_the_reference(case: Case, reference: Reference, monkeypatch: pytest.
         assert found == theirs
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [(), ("--mount-git-worktree-common-dir",), ("--mount-git-worktree-common-dir", "--mount-workspace-git-root", "false")], ids=str
+)
+@pytest.mark.parametrize(("tree", "relative"), [("linked", True), ("trees/deep", True), ("linked", False)])
+@pytest.mark.parametrize("below", ["", "/sub"])
+def test_linked_work_trees(
+    reference: Reference,
+    words: tuple[str, ...],
+    tree: str,
+    relative: bool,
+    below: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Work trees of git, with the absolute paths that it writes and with relative ones."""
+    repository, linked = tmp_path / "repo", tmp_path / tree
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repository))
+    for command in (
+        ("git", "init", "-q", str(repository)),
+        (*git, "commit", "-q", "--allow-empty", "-m", "x"),
+        (*git, "worktree", "add", "-q", str(linked)),
+    ):
+        subprocess.run(command, check=True, timeout=DEADLINE_S, capture_output=True)
+    if relative:
+        target = (linked / ".git").read_text().removeprefix("gitdir: ").strip()
+        _write(linked / ".git", f"gitdir: {os.path.relpath(target, linked)}\n")
+    _write(linked / f".{below}/.devcontainer.json", '{"image": "i"}')
+    argv = ["read-configuration", "--workspace-folder", f"{linked}{below}", "--docker-path", str(FAKE_DOCKER), *words]
+    set_environ(monkeypatch, {"FAKE": str(tmp_path), "AIENV_HOME": str(tmp_path / "home")})
+    done = subprocess.run([reference.command, *argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=True)
+    assert ours(argv, capfd) == comparable(json.loads(done.stdout))
+
+
 def set_environ(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
     for name, value in values.items():
         monkeypatch.setenv(name, value)

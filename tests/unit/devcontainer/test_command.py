@@ -77,6 +77,14 @@ def test_errors(folder: Path, capfd: pytest.CaptureFixture[str], words: tuple[st
     assert message in errors
 
 
+@pytest.mark.parametrize("words", [["up"], ["bogus", "--workspace-folder", "x"]])
+def test_other_commands(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
+    assert run_command_line(["devcontainer", *words]) == 1
+    output, errors = capfd.readouterr()
+    assert output == ""
+    assert f"Unknown argument: {words[0]}" in errors
+
+
 def test_a_broken_file_has_its_place(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (folder / ".devcontainer.json").write_text('{\n  "image": "i"\n  "a": 1}')
     assert ".devcontainer.json:3:3: expected ',' or '}'" in run(capfd)[2]

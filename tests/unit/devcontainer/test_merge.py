@@ -54,6 +54,8 @@ def result(key: str, *values: Json, of: str | None = None) -> Json:
         ("hostRequirements", ({"gpu": "optional"}, {"gpu": "optional"}), {"cpus": 0, "gpu": "optional"}),
         ("hostRequirements", ({"gpu": "optional"}, {"gpu": True}), {"cpus": 0, "gpu": {}}),
         ("hostRequirements", ({"gpu": {"cores": 4, "memory": "1gb"}}, {"gpu": {"cores": 2, "memory": "2gb"}}), {"cpus": 0, "gpu": {"cores": 4, "memory": str(2**31)}}),
+        ("hostRequirements", ({"cpus": 1, "gpu": False}, None), {"cpus": 1}),
+        ("hostRequirements", ({"cpus": 1}, {"gpu": False}), {"cpus": 1, "gpu": False}),
         ("hostRequirements", ({"gpu": True}, {"gpu": False}), {"cpus": 0, "gpu": True}),
     ],
 )  # fmt: skip
