@@ -49,7 +49,7 @@ class PlainFiles:
     def begin(self, member: Member) -> None:
         if member.kind == "fifo":
             raise deny("archive.device", f"the archive holds a pipe: {member.name[:80]!r}")
-        if member.kind in ("file", "link"):  # of a link, too, the engine sets the mode
+        if member.kind != "dir":  # of a link, too, the engine sets the mode
             member = replace(member, mode=member.mode & ~SET_ID)
         self._pad = padding(member.size)
         self._out += header(member)

@@ -35,10 +35,17 @@ def test_unchanged(form: int, step: int) -> None:
 
 def test_set_id() -> None:
     """Of a link, too: the engine sets the mode of what it leads to. Of a folder it is how files there get their group."""
-    bits = [file("a", b"1", mode=0o4755), file("b", b"1", mode=0o2755), file("c", b"1", mode=0o7777), hardlink("h", "a"), folder("d")]
+    bits = [
+        file("a", b"1", mode=0o4755),
+        file("b", b"1", mode=0o2755),
+        file("c", b"1", mode=0o7777),
+        hardlink("h", "a"),
+        symlink("s", "a"),
+        folder("d"),
+    ]
     for info, _ in bits[3:]:
         info.mode = 0o6755
-    assert [one.mode for one in put(tar(bits))] == [0o755, 0o755, 0o1777, 0o755, 0o6755]
+    assert [one.mode for one in put(tar(bits))] == [0o755, 0o755, 0o1777, 0o755, 0o755, 0o6755]
 
 
 def test_capabilities() -> None:
