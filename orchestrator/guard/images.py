@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.guard import dockerfile
 from orchestrator.guard.calls import Denied, Json, Object, Session, deny
-from orchestrator.guard.imagenames import canonical, familiar, full_id, is_id, parse_name, refuse_image, repository, split
+from orchestrator.guard.imagenames import canonical, familiar, full_id, id_like, is_id, parse_name, refuse_image, repository, split
 from orchestrator.model.guard import IMAGE_RUN, MANAGED, ROLE, RUN, GuardPlan
 
 Pairs = tuple[tuple[str, str], ...]
@@ -110,7 +110,7 @@ def free_tag(text: str, session: Session, own: OwnImages, existing_id: str | Non
     """The canonical form of a name that the session may give. ``existing_id``: the image that has the name now.
 
     Raises:
-        Denied: it is of the allow list, aienv's own, somebody else's, or no name with a tag.
+        Denied: it is of the allow list, aienv's own, somebody else's, reads as an id, or is no name with a tag.
     """
     name = canonical(text)
     if "@" in name:
@@ -121,6 +121,9 @@ def free_tag(text: str, session: Session, own: OwnImages, existing_id: str | Non
         )
     if name.startswith(RESERVED):
         raise deny("image.tag-reserved", f"names below 'aienv/' are aienv's own: {familiar(name)!r}", allowed="another name")
+    if id_like(name):
+        why = f"{familiar(name)!r} would stand before the image whose id begins so"
+        raise deny("image.id-like", why, allowed="a name that is no beginning of an id", status=400)
     judge_existing(name, existing_id, own)
     return name
 

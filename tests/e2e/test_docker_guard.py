@@ -172,7 +172,6 @@ def test_full_only_by_the_flag(docker: Aienv, repo: Path) -> None:
     assert "full access" in done.errors
 
 
-
 def test_containers_have_the_runs_own_way_out(docker: Aienv, engine: Engine) -> None:
     """In a container the same proxy and the same rules: what is not allowed is refused there, and told as the run's; in each phase."""
     name = engines.image(engine, "debian")
@@ -207,8 +206,14 @@ with tarfile.open("/tmp/context.tar", "w") as archive:
     archive.addfile(member, io.BytesIO(data))
 END
 python3 client.py 'POST /build?t=fetcher @/tmp/context.tar' >&2
-{calls('POST /containers/create?name=fetcher {"Image": "fetcher"}', "POST /containers/fetcher/start", "POST /containers/fetcher/wait",
-       "GET /containers/fetcher/logs?stdout=1&stderr=1")} >&2
+{
+        calls(
+            'POST /containers/create?name=fetcher {"Image": "fetcher"}',
+            "POST /containers/fetcher/start",
+            "POST /containers/fetcher/wait",
+            "GET /containers/fetcher/logs?stdout=1&stderr=1",
+        )
+    } >&2
 """
     mark = internet.mark()
     done = online.run("--json", "--allow-host", "origin.example.org:80", "--", "sh", "-c", script)
@@ -216,6 +221,31 @@ python3 client.py 'POST /build?t=fetcher @/tmp/context.tar' >&2
     assert {event["server"] for event in internet.events(mark, "http")} <= set(SERVED["origin.example.org"])
     assert {row["host"]: row["requests"] for row in done.document["network"]["allowed"]} == {"origin.example.org": 2}
     assert {row["host"]: row["count"] for row in done.document["network"]["denied"]} == {"other.example.org": 2}
+
+
+def test_work_of_containers_is_harvested(either: Aienv, repo: Path) -> None:
+    """What a container wrote as root for nobody else, and what it put into a file that was emptied for it, is brought back."""
+    (repo / "loose.env").write_text("SECRET=of-the-user\n")
+    write = "umask 077; mkdir /w/deep; echo mine > /w/deep/private; chmod 0 /w/deep/private; chmod 0 /w/deep; echo NEW=1 > /w/.env"
+    made = (create("writer", write, {"Binds": ["/workspaces/app:/w"]}), "POST /containers/writer/start", "POST /containers/writer/wait")
+    done = either.run("--json", "--", "sh", "-c", calls(*made) + " >&2")
+    assert done.code == 0, done.errors
+    branch = done.document["result"]["branch"]
+    assert git("show", f"{branch}:deep/private", cwd=repo) == "mine\n"
+    assert git("show", f"{branch}:.env", cwd=repo) == "NEW=1\n"
+    assert done.document["teardown"]["left"] == []
+    assert [path.name for path in either.home.glob("runs/*/workspace")] == []
+
+
+def test_a_container_does_not_choose_where_mounts_go(docker: Aienv, repo: Path) -> None:
+    """It is not held by the sandbox's mounts; a link that it puts in the place of one ends the run before a program is started there."""
+    write = "rm -r /w/.git/hooks; ln -s /etc /w/.git/hooks; echo kept > /w/kept"
+    made = (create("writer", write, {"Binds": ["/workspaces/app:/w"]}), "POST /containers/writer/start", "POST /containers/writer/wait")
+    done = docker.run("--json", "--check", "touch ran; true", "--", "sh", "-c", calls(*made) + " >&2")
+    assert done.code != 0
+    assert "'.git/hooks'" in done.text + done.errors, (done.text, done.errors)
+    assert done.document["teardown"]["left"] == []
+    assert (repo / ".git" / "hooks").is_symlink() is False
 
 
 @pytest.mark.bwrap
@@ -228,7 +258,9 @@ def test_on_this_machine(local: Aienv, engine: Engine, repo: Path) -> None:
     host = {"Binds": ["/workspaces/app:/w"], "PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
     command = "echo made > /w/made; mkdir /x; echo hello > /x/index.html; exec httpd -f -p 80 -h /x"
     web = create("web", command, host, ExposedPorts={"80/tcp": {}})
-    fetch = "import time, urllib.request as u; time.sleep(1); print(u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8080').read())"
+    fetch = (
+        "import time, urllib.request as u; time.sleep(1); print(u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8080').read())"
+    )
     agent = f"{calls(web, 'POST /containers/web/start')}; python3 -c {shlex.quote(fetch)}; cat made"
     done = product.run("--docker", "guarded", "--", "sh", "-c", agent)
     assert done.text.splitlines()[-2:] == ["b'hello\\n'", "made"], (done.text, done.errors)

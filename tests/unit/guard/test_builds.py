@@ -46,7 +46,8 @@ def test_cli() -> None:
     sent, effect = build(*CLI)
     assert effect == Build("Dockerfile", ("docker.io/library/app:latest",), {}, "")
     assert (sent["rm"], sent["forcerm"], sent["pull"], sent["networkmode"]) == ("1", "1", "0", SESSION.network)
-    assert json.loads(sent["labels"])["dev.aienv.run"] == "s1"
+    labels = json.loads(sent["labels"])
+    assert (labels["dev.aienv.run"], labels["dev.aienv.image-run"]) == ("", "s1")
     assert sent["memory"] == sent["memswap"] == str(8 << 30)
     assert (sent["cpuperiod"], sent["cpuquota"]) == ("100000", "400000")
     assert "version" not in sent
@@ -74,7 +75,7 @@ def test_values_that_pass() -> None:
     assert effect == Build("docker/web.Dockerfile", ("docker.io/library/a:latest", "docker.io/library/b:2"), {"A": "1"}, "web")
     assert json.loads(sent["buildargs"]) == {"A": "1", "B": None}
     labels = json.loads(sent["labels"])
-    assert (labels["x"], labels["dev.aienv.run"]) == ("y", "s1")
+    assert (labels["x"], labels["dev.aienv.run"], labels["dev.aienv.image-run"]) == ("y", "", "s1")
     assert "DEV.AIENV.x" not in labels
     assert json.loads(sent["cachefrom"]) == [DEBIAN, DEBIAN]
     assert (sent["memory"], sent["memswap"], sent["networkmode"], sent["pull"], sent["rm"]) == ("1000000", "1000000", "none", "0", "1")
@@ -164,6 +165,7 @@ def test_whatever_is_asked(query: list[tuple[str, str]]) -> None:
     sent = dict(pairs)
     assert sent["networkmode"] in (SESSION.network, "none")
     assert (sent["pull"], sent["rm"], sent["forcerm"]) == ("0", "1", "1")
-    assert json.loads(sent["labels"])["dev.aienv.run"] == "s1"
+    labels = json.loads(sent["labels"])
+    assert (labels["dev.aienv.run"], labels["dev.aienv.image-run"]) == ("", "s1")
     assert not {"remote", "session", "squash", "outputs", "version", "cgroupparent", "securityopt"} & set(sent)
     assert all("debian:12" not in tag for tag in effect.tags)

@@ -113,6 +113,9 @@ def test_pinned_once() -> None:
         pytest.param(f"x@sha256:{'1' * 64}", None, "image.name", id="digest"),
         pytest.param("X", None, "image.name", id="no-name"),
         pytest.param(DEBIAN, None, "image.name", id="id"),
+        pytest.param("feedbeef0123", None, "image.id-like", id="beginning-of-an-id"),
+        pytest.param("feedbeef0123:tag", None, "image.id-like", id="beginning-of-an-id-with-a-tag"),
+        pytest.param("sha256:feedbeef", None, "image.id-like", id="algorithm"),
     ],
 )
 def test_tags_that_are_not_free(text: str, existing: str | None, rule: str) -> None:
@@ -123,7 +126,17 @@ def test_tags_that_are_not_free(text: str, existing: str | None, rule: str) -> N
 
 @pytest.mark.parametrize(
     ("text", "existing"),
-    [("redis:7", None), ("debian:13", None), ("debian-mine:12", None), ("app", BUILT), ("app", FOREIGN), ("aienvx/a", None)],
+    [
+        ("redis:7", None),
+        ("debian:13", None),
+        ("debian-mine:12", None),
+        ("app", BUILT),
+        ("app", FOREIGN),
+        ("aienvx/a", None),
+        ("feedbeef012", None),
+        ("feedbeef0123-web", None),
+        ("team/feedbeef0123", None),
+    ],
 )
 def test_free_tags(text: str, existing: str | None) -> None:
     """New names, and the session's own again."""
@@ -231,7 +244,7 @@ def test_commit() -> None:
     assert pairs[:3] == (("container", CONTAINER), ("repo", "docker.io/library/snap"), ("tag", "1"))
     changes = [value for key, value in pairs if key == "changes"]
     assert changes[:3] == ['CMD ["x"]', "ENV A=1", "WORKDIR /srv"]
-    assert 'LABEL dev.aienv.run="s1"' in changes[3:]
+    assert {'LABEL dev.aienv.run=""', 'LABEL dev.aienv.image-run="s1"'} <= set(changes[3:])
     assert commit(("container", "web"))[2] is None
 
 
