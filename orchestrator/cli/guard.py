@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +28,22 @@ Examples:
 """
 
 
+@dataclass(frozen=True)
+class _Given:
+    """The options of ``aienv guard``, as they stand in its help."""
+
+    mode: str
+    project: Path
+    daemon: str | None
+    compose: tuple[str, ...]
+    mcp_config: tuple[str, ...]
+    allow_image: tuple[str, ...]
+    maps: tuple[str, ...]
+    network: str | None
+    adopt: bool
+    learn: bool
+
+
 @click.group(epilog=EXAMPLES, invoke_without_command=True)
 @click.option("--mode", type=click.Choice(["readonly", "guarded", "full"]), default="guarded", show_default=True)
 @click.option("--project", type=click.Path(path_type=Path), default=Path(), help="The folder that containers may mount.  [default: here]")
@@ -40,20 +57,7 @@ Examples:
 @click.option("--adopt/--no-adopt", default=True, show_default=True, help="Whether the project's own compose containers may be used.")
 @click.option("--learn", is_flag=True, help="Let images through that could be allowed, and note them: aienv guard explain --policy.")
 @click.pass_context
-def guard_command(
-    ctx: click.Context,
-    mode: str,
-    project: Path,
-    socket_path: Path | None,
-    daemon: str | None,
-    compose: tuple[str, ...],
-    mcp_config: tuple[str, ...],
-    allow_image: tuple[str, ...],
-    maps: tuple[str, ...],
-    network: str | None,
-    adopt: bool,
-    learn: bool,
-) -> None:
+def guard_command(ctx: click.Context, /, socket_path: Path | None, **given: Any) -> None:
     """Serve a Docker socket that lets through what belongs to one project, and nothing else.
 
     One line of JSON says when clients may come. What they made is removed when the guard ends (SIGTERM, ^C).
@@ -65,7 +69,7 @@ def guard_command(
     from orchestrator.guard import alone
 
     where = paths()
-    prepared = _prepared(mode, project, socket_path, daemon, compose, mcp_config, allow_image, maps, network, adopt, learn)
+    prepared = _prepared(socket_path, _Given(**given))
     alone.finish_abandoned(where, lambda text: _say(text))
     alone.forget_old(where)
     for warning in prepared.plan.warnings:
@@ -138,19 +142,7 @@ def _log_of(wanted: str) -> tuple[str, Path, tuple[AllowedImage, ...]]:
     return folder.id, folder.audit, plan.images
 
 
-def _prepared(
-    mode: str,
-    project: Path,
-    socket_path: Path,
-    daemon: str | None,
-    compose: tuple[str, ...],
-    mcp_config: tuple[str, ...],
-    allow_image: tuple[str, ...],
-    maps: tuple[str, ...],
-    network: str | None,
-    adopt: bool,
-    learn: bool,
-) -> Alone:
+def _prepared(socket_path: Path, given: _Given) -> Alone:
     from dataclasses import replace
     from typing import cast
 
@@ -159,25 +151,25 @@ def _prepared(
     from orchestrator.guard.launch import Asked, plan_guard
     from orchestrator.model.task import DockerMode, SandboxRules
 
-    root = Path(os.path.realpath(project))
+    root = Path(os.path.realpath(given.project))
     if not root.is_dir():
-        raise UsageError(f"{project} is no folder", remedy="--project names the folder that containers may mount")
+        raise UsageError(f"{given.project} is no folder", remedy="--project names the folder that containers may mount")
     settings = merge(load_user_side(paths(), environ(), {}, None, ("true",), root), lambda path: None, lambda: ()).task
     rules = replace(
         settings.guard,
-        images=(*settings.guard.images, *allow_image),
-        compose=tuple(_below(root, name) for name in compose) or settings.guard.compose,
-        mcp=(*settings.guard.mcp, *(os.path.abspath(name) for name in mcp_config)),
-        learn=settings.guard.learn or learn,
+        images=(*settings.guard.images, *given.allow_image),
+        compose=tuple(_below(root, name) for name in given.compose) or settings.guard.compose,
+        mcp=(*settings.guard.mcp, *(os.path.abspath(name) for name in given.mcp_config)),
+        learn=settings.guard.learn or given.learn,
     )
     home = Path(environ().get("HOME") or "/nonexistent")
-    folders = path_maps(root, maps)
-    masks = SandboxRules(() if mode == "full" else settings.sandbox.mask, settings.sandbox.unmask, ())
-    secrets = mode == "guarded" and has_secrets(folders, masks)
-    asked = Asked(cast(DockerMode, mode), rules, "local", dict(environ()), str(root), home, secrets)
-    plan = plan_guard(asked, folder_tree(root), lambda: _engine(daemon))
+    folders = path_maps(root, given.maps)
+    masks = SandboxRules(() if given.mode == "full" else settings.sandbox.mask, settings.sandbox.unmask, ())
+    secrets = given.mode == "guarded" and has_secrets(folders, masks)
+    asked = Asked(cast(DockerMode, given.mode), rules, "local", dict(environ()), str(root), home, secrets)
+    plan = plan_guard(asked, folder_tree(root), lambda: _engine(given.daemon))
     assert plan is not None
-    return Alone(plan, folders, Path(os.path.abspath(socket_path)), network, masks.mask, masks.unmask, adopt)
+    return Alone(plan, folders, Path(os.path.abspath(socket_path)), given.network, masks.mask, masks.unmask, given.adopt)
 
 
 def _below(root: Path, name: str) -> str:
