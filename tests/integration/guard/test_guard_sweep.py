@@ -10,8 +10,9 @@ from typing import Any
 import docker
 import pytest
 
+from orchestrator.guard.marks import Mark, note
 from orchestrator.guard.sweep import freeze, sessions, sweep, thaw
-from orchestrator.model.guard import MANAGED, ROLE, RUN
+from orchestrator.model.guard import IMAGE_RUN, MANAGED, ROLE, RUN
 from tests.engine import Engine, image
 
 pytestmark = pytest.mark.docker
@@ -53,7 +54,10 @@ def test_everything_of_one_session_goes(client: Any, any_engine: Engine, tmp_pat
     task = run(client, name, ["sleep", "600"], labels("sweepone", "task"))
     stranger = run(client, name, ["sleep", "600"], other, NetworkMode="sweep-net")
     unmarked = run(client, name, ["sleep", "600"], {RUN: "sweepone"})
-    built = client.commit(paused, repository="sweep/built", tag="1", changes=[f"LABEL {key}={value}" for key, value in mine.items()])["Id"]
+    marked = [f'LABEL {key}=""' for key in mine] + [f"LABEL {IMAGE_RUN}=sweepone"]  # as the guard has them made
+    note(tmp_path, [Mark("docker.io/sweep/built:1", "")])
+    built = client.commit(paused, repository="sweep/built", tag="1", changes=marked)["Id"]
+    users = client.commit(paused, repository="sweep/users", tag="1", changes=[*marked, "ENV OF=user"])["Id"]
     try:
         assert {"sweepone", "sweeptwo"} <= set(sessions(any_engine.address, 10.0))
         removed, left = sweep(any_engine.address, "sweepone", tmp_path, 60.0)
@@ -61,11 +65,12 @@ def test_everything_of_one_session_goes(client: Any, any_engine: Engine, tmp_pat
         assert {"network sweep-net", "volume sweep-data", "image sweep/built:1"} <= set(removed)
         assert {task, stranger, unmarked} <= all_keys(client), "an environment of the run, another session's, one without our mark"
         assert client.networks(ids=[network]) == []
-        assert [one for one in client.images() if one["Id"] == built] == []
+        assert {one["Id"] for one in client.images()} & {built, users} == {users}, "a user built on it, and gave a name of his own"
         assert sweep(any_engine.address, "sweepone", tmp_path, 10.0) == ((), ()), "again: already gone is success"
     finally:
         for key in (task, stranger, unmarked):
             client.remove_container(key, force=True)
+        client.remove_image(users, force=True)
 
 
 def test_what_is_made_meanwhile_goes_too(client: Any, any_engine: Engine, tmp_path: Path) -> None:
@@ -96,12 +101,12 @@ def test_frozen_and_thawed(client: Any, any_engine: Engine, tmp_path: Path) -> N
     run(client, name, ["true"], labels("sweepcold"))
     stranger = run(client, name, ["sleep", "600"], labels("sweepwarm"))
     try:
-        paused, problems = freeze(any_engine.address, "sweepcold", 20.0)
-        assert problems == ()
-        assert key in paused
+        held = freeze(any_engine.address, "sweepcold", 20.0)
+        assert held.problems == ()
+        assert key in held.paused
         assert client.inspect_container(key)["State"]["Paused"]
         assert not client.inspect_container(stranger)["State"]["Paused"]
-        thaw(any_engine.address, paused, 20.0)
+        thaw(any_engine.address, held, 20.0)
         assert not client.inspect_container(key)["State"]["Paused"]
         freeze(any_engine.address, "sweepcold", 20.0)
     finally:

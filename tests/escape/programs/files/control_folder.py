@@ -4,7 +4,7 @@
 import os
 import stat
 
-from attempt import attempt
+from attempt import attempt, is_guard
 
 
 @attempt
@@ -14,6 +14,6 @@ def main():
         for name in (*names, *files):
             path = os.path.join(folder, name)
             mode = os.lstat(path).st_mode
-            if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+            if (stat.S_ISSOCK(mode) and not is_guard(path)) or stat.S_ISFIFO(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
                 found.append(path)
     return found

@@ -4,7 +4,7 @@
 import os
 import socket
 
-from attempt import FACTS, attempt, connects, every
+from attempt import FACTS, attempt, connects, every, is_guard
 
 USUAL = (
     "/var/run/docker.sock",
@@ -26,5 +26,5 @@ USUAL = (
 
 @attempt
 def main():
-    paths = (*USUAL, *FACTS["sockets"], FACTS["engine"])
+    paths = [path for path in (*USUAL, *FACTS["sockets"], FACTS["engine"]) if not is_guard(path)]
     return [path for path in paths if os.path.lexists(path)] + every([lambda path=path: connects(socket.AF_UNIX, path) for path in paths])

@@ -3,7 +3,7 @@
 
 import os
 
-from attempt import attempt
+from attempt import GUARD, attempt
 
 WATCHED = (
     "DOCKER_HOST",
@@ -20,6 +20,6 @@ WATCHED = (
 
 @attempt
 def main():
-    found = [name for name in WATCHED if name in os.environ]
+    found = [name for name in WATCHED if name in os.environ and os.environ[name] != f"unix://{GUARD}"]
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") and name.lower() != "no_proxy"}
     return found + [f"{name}={value}" for name, value in proxies.items() if "127.0.0.1:3128" not in value and value != "1"]

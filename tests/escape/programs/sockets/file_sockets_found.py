@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 
-from attempt import attempt, connects, every
+from attempt import attempt, connects, every, is_guard
 
 DEPTH = 4
 
@@ -20,7 +20,7 @@ def main():
             for name in files:
                 path = os.path.join(folder, name)
                 try:
-                    if stat.S_ISSOCK(os.lstat(path).st_mode):
+                    if stat.S_ISSOCK(os.lstat(path).st_mode) and not is_guard(path):
                         found.append(path)
                 except OSError:
                     pass
