@@ -5,6 +5,7 @@ No message of this module repeats a value, nor text that could be one: a value p
 """
 
 import contextlib
+import errno
 import importlib.util
 import os
 import re
@@ -168,28 +169,20 @@ def _keyring_is_here() -> bool:
 
 def _run(name: str, argv: Sequence[str], environ: Mapping[str, str], remedy: str) -> str:
     """The standard output of a program without a shell, a terminal or input. Its errors are shown when it fails, its output never."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            env=dict(environ),
-            cwd=_home(environ) if os.path.isdir(_home(environ)) else "/",  # not the current folder: it may be anybody's repository
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # a group to kill, and no terminal to ask on
-        )
-    except OSError as problem:
-        raise _failed(name, f"{argv[0]} cannot be started: {problem.strerror}", remedy) from None
-    out, err = _Drain(process.stdout, MAX_VALUE_BYTES + 3), _Drain(process.stderr, _MAX_STDERR_BYTES)
+    starting = _Starting(argv, environ)
     finished = False
     try:
+        process = starting.result()
+        out, err = _Drain(process.stdout, MAX_VALUE_BYTES + 3), _Drain(process.stderr, _MAX_STDERR_BYTES)
         code = process.wait(COMMAND_DEADLINE_S)
         finished = out.ended() and err.ended()
+    except OSError as problem:
+        raise _failed(name, f"{argv[0]} cannot be started: {problem.strerror}", remedy) from None
     except subprocess.TimeoutExpired:
-        code = -1
+        finished = False
     finally:
         if not finished:  # ^C too: the program must not outlive us
-            _end(process)
+            starting.end()
     if not finished:
         raise _failed(name, f"{argv[0]} gave no answer within {COMMAND_DEADLINE_S:.0f} s", remedy)
     value = out.text()
@@ -206,12 +199,47 @@ def _complaint(stderr: str, value: str) -> str:
     return f": {shown}" if shown else ""
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the program and what it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_KILL_GRACE_S)
+class _Starting:
+    """A program without a shell, a terminal or input, started in a thread: ^C comes to the main one, and could come there when the program
+    runs already and nobody knows of it yet.
+    """
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=self._start, args=(argv, environ), daemon=True)
+        self._thread.start()
+
+    def _start(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                env=dict(environ),
+                cwd=_home(environ) if os.path.isdir(_home(environ)) else "/",  # not the current folder: it may be anybody's repository
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a group to kill, and no terminal to ask on
+            )
+        except OSError as problem:
+            self._problem = problem
+
+    def result(self) -> subprocess.Popen[bytes]:
+        """Raises OSError."""
+        self._thread.join()
+        if self._process is None:
+            raise self._problem or OSError(errno.EAGAIN, "no process")
+        return self._process
+
+    def end(self) -> None:
+        """End the program and what it started."""
+        self._thread.join(_KILL_GRACE_S)
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_GRACE_S)
 
 
 class _Drain:

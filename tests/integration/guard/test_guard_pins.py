@@ -356,6 +356,7 @@ def test_what_engine26_does_with_a_subpath(engine26: Engine, place: Path) -> Non
         name = create(client, [pins.hold(bound("a"))], "cat /m/mark")
         try:
             client.start(name)
+            client.wait(name)  # to start one that runs still is no error
             (project / "a").rename(project / "old")
             for link, because in [(str(place / "outside"), "escapes"), ("/", "escapes"), ("../outside", "no such file"), ("..", "escapes")]:
                 (project / "a").symlink_to(link)
