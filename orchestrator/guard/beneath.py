@@ -56,7 +56,7 @@ def open_by_steps(root: int, path: str, cross: bool = True) -> int:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if not cross and facts.st_dev != device:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
-    except BaseException:
+    except BaseException:  # ^C too: no descriptor is left behind, and the reason goes on
         os.close(here)
         raise
     return here

@@ -1,5 +1,6 @@
 """The engine's end: connections to it, and small calls of our own. On the guard's loop; every wait has a deadline."""
 
+import errno
 import json
 import os
 import socket
@@ -93,18 +94,18 @@ class Daemon:
         try:
             where = address.path if address.path is not None else (address.host, address.port)
             deadline = self._loop.in_seconds(CONNECT_S)
-            while (begun := sock.connect_ex(where)) == 11:  # EAGAIN: a unix socket whose backlog is full
+            while (begun := sock.connect_ex(where)) == errno.EAGAIN:  # a unix socket whose backlog is full
                 if time.monotonic() > deadline:
                     raise DaemonLost("the engine takes no connection")
                 await self._breathe()
-            if begun not in (0, 115):
-                raise DaemonLost(f"the engine does not answer: {_words(begun)}")
+            if begun not in (0, errno.EINPROGRESS):
+                raise DaemonLost(f"the engine does not answer: {os.strerror(begun)}")
             wire = Wire(self._loop, sock)
             wire.writable = begun == 0
             while not wire.writable:
                 await pause(deadline)
             if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise DaemonLost(f"the engine does not answer: {_words(failed)}")
+                raise DaemonLost(f"the engine does not answer: {os.strerror(failed)}")
         except TimedOut:
             _drop(wire, sock)
             raise DaemonLost(f"the engine does not answer within {CONNECT_S:.0f} s") from None
@@ -273,7 +274,3 @@ def _drop(wire: Wire | None, sock: socket.socket) -> None:
         wire.close()
     else:
         sock.close()
-
-
-def _words(number: int) -> str:
-    return os.strerror(number)

@@ -119,7 +119,7 @@ class Effects:
             body = container.with_mounts(forward.body or {}, effect.mounts, tuple(sources))
             masks = self._masks(effect.mounts)
             status, answer = await self._raw(call, replace(forward, body=_with_more(body, masks)))
-        except BaseException:
+        except BaseException:  # the end of the task, too: nothing stays held for a container that is not made; the reason goes on
             services.pins.release(key)
             raise
         if status != 201 or not isinstance(answer, dict):
@@ -229,7 +229,7 @@ class Effects:
                     if services.secrets:
                         check_masks(ask, services.session, services.secrets[ask.map], made.masks, [each.target for each in made.mounts])
                 status, body = await self._raw(call, forward)
-        except BaseException:
+        except BaseException:  # the end of the task, too: no port stays open for what has not started; the reason goes on
             if not had:
                 services.publisher.close(full_id)
             raise
