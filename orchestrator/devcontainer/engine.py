@@ -1,5 +1,4 @@
-"""What the engine knows, asked through the user's own ``docker`` command: its contexts, credentials and plugins are then right. Nothing
-is created; an image that is missing may be pulled."""
+"""The engine, through the user's own ``docker`` command: its contexts, credentials and plugins are then right."""
 
 import json
 import subprocess
@@ -39,7 +38,7 @@ class Docker:
     def containers(self, labels: Mapping[str, str]) -> list[Object]:
         """Those with all of ``labels``, stopped ones too, the newest first."""
         filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}={value}")]
-        ids = self._run(self.command, "ps", "-q", "-a", *filters).split()
+        ids = self.ask(self.command, "ps", "-q", "-a", *filters).split()
         found = self.inspect("container", *ids) if ids else []
         return [one for one in found if _table(one, "State").get("Status") != "removing"]
 
@@ -49,7 +48,7 @@ class Docker:
         Raises:
             EnvironmentFailed: there is no such thing.
         """
-        text = self._run(self.command, "inspect", "--type", kind, "--", *names)
+        text = self.ask(self.command, "inspect", "--type", kind, "--", *names)
         try:
             found = json.loads(text)
         except ValueError:
@@ -67,7 +66,7 @@ class Docker:
             return self.inspect("image", name)[0]
         except EnvironmentFailed:
             self.note(f"{name} is not here; it is pulled")
-        self._run(self.command, "pull", "--", name, deadline_s=PULL_S)
+        self.ask(self.command, "pull", "--", name, deadline_s=PULL_S)
         return self.inspect("image", name)[0]
 
     def service(self, name: str, files: Sequence[str], env_file: str | None) -> Service:
@@ -78,17 +77,23 @@ class Docker:
             ConfigError: there is no such service.
         """
         words = [word for file in files for word in ("-f", file)] + (["--env-file", env_file] if env_file else [])
-        return service(self._run(*self._compose(*words), "config").encode(), name, files[0])
+        return service(self.ask(*self._compose(*words), "config").encode(), name, files[0])
 
     def _compose(self, *words: str) -> tuple[str, ...]:
         """The plugin, or the program of its own; services with a profile count, where profiles are known."""
         try:
-            version = self._run(self.command, "compose", "version", "--short").strip().lstrip("v")
+            version = self.ask(self.command, "compose", "version", "--short").strip().lstrip("v")
         except AienvError:
             return (self.compose, *words)
         return (self.command, "compose", *words, *(() if version.startswith("1.") else ("--profile", "*")))
 
-    def _run(self, *words: str, deadline_s: float = ASK_S) -> str:
+    def ask(self, *words: str, deadline_s: float = ASK_S) -> str:
+        """What a command prints; the first word is the program.
+
+        Raises:
+            Unasked: it cannot be run, or no engine answers it.
+            EnvironmentFailed: it failed, or did not end in time.
+        """
         shown = " ".join(words)
         self.note(f"Run: {shown}")
         try:
