@@ -122,6 +122,7 @@ def read_configuration_command(ctx: click.Context, words: tuple[str, ...]) -> No
 
 def _read(parsed: Parsed, log: Log) -> Object:
     from orchestrator.devcontainer.engine import Docker
+    from orchestrator.devcontainer.finding import Wanted
     from orchestrator.devcontainer.load import Asked
     from orchestrator.devcontainer.readconfig import Request, additional_features, docker_folder, read_configuration
 
@@ -136,9 +137,7 @@ def _read(parsed: Parsed, log: Log) -> Object:
         parsed.switch("mount-git-worktree-common-dir"),
     )
     request = Request(
-        file,
-        parsed.text("container-id"),
-        parsed.texts("id-label"),
+        Wanted(file, parsed.text("container-id"), parsed.texts("id-label")),
         parsed.switch("include-features-configuration"),
         parsed.switch("include-merged-configuration"),
         additional_features(parsed.text("additional-features")),

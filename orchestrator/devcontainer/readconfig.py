@@ -3,22 +3,20 @@ nothing, but a missing image may be pulled."""
 
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from orchestrator.devcontainer import ids
-from orchestrator.devcontainer.engine import Docker, Unasked, container_environ, image_labels
+from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
+from orchestrator.devcontainer.finding import Found, Wanted, Warn, find
 from orchestrator.devcontainer.jsonc import BadJson, Json, Object, parse
 from orchestrator.devcontainer.load import Asked, Configuration, load
 from orchestrator.devcontainer.locate import read_file, workspace_root
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.metadata import entries_for_existing, entries_for_new, read_label
 from orchestrator.devcontainer.stages import base_image, platform_arguments
-from orchestrator.devcontainer.variables import container_pass, environ_of, id_pass, substitute
+from orchestrator.devcontainer.variables import container_pass, environ_of, substitute
 from orchestrator.errors import ConfigError, UsageError
-
-Warn = Callable[[str], None]
 
 # As Go, and so an engine, names machines.
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -43,22 +41,10 @@ class Resolve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``file``: what to read; ``container_id``, ``id_labels``: the container to look at, else the one of the folder and file."""
-
-    file: Asked
-    container_id: str | None = None
-    id_labels: tuple[str, ...] = ()
+    wanted: Wanted
     features: bool = False
     merged: bool = False
     additional: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """``container``: as the engine describes it, None if there is none; ``labels``: by which it is known."""
-
-    container: Object | None
-    labels: Mapping[str, str]
 
 
 def read_configuration(request: Request, environ: Mapping[str, str], docker: Docker, resolve: Resolve, warn: Warn) -> Object:
@@ -67,13 +53,11 @@ def read_configuration(request: Request, environ: Mapping[str, str], docker: Doc
     Raises:
         AienvError: the file cannot be understood; or what was asked for needs an image, a container or a feature that cannot be had.
     """
-    configuration = load(request.file, environ)
+    configuration = load(request.wanted.file, environ)
     for warning in configuration.warnings:
         warn(warning)
-    found = _find(request, configuration, docker, warn)
-    if found.container is not None:
-        variables = environ_of(container_environ(found.container))
-        configuration = configuration.then(id_pass(ids.devcontainer_id(found.labels))).then(container_pass(variables))
+    found = find(request.wanted, configuration, docker, warn)
+    configuration = found.known(configuration)
     features = None
     if request.features or (request.merged and found.container is None):
         features = _features(request, configuration, resolve)
@@ -83,7 +67,7 @@ def read_configuration(request: Request, environ: Mapping[str, str], docker: Doc
     if features is not None:
         document["featuresConfiguration"] = features.configuration()
     if request.merged:
-        entries = _entries(found, configuration, features.metadata() if features else (), docker, environ, warn)
+        entries = entries_of(found, configuration, features.metadata() if features else (), docker, environ, warn)
         document["mergedConfiguration"] = configuration.placed(merge(configuration.config, entries))
     return document
 
@@ -105,51 +89,6 @@ def additional_features(text: str | None) -> Mapping[str, Json]:
     return value
 
 
-# --- the container -------------------------------------------------------------------------------------------------------------
-
-
-def _find(request: Request, configuration: Configuration, docker: Docker, warn: Warn) -> Found:
-    """The container, if there is one. Without an engine there is none, unless one was asked for."""
-    named = request.container_id is not None or bool(request.id_labels)
-    try:
-        if request.id_labels:
-            labels = ids.labels_of(request.id_labels)
-            if request.container_id is not None:
-                return Found(docker.inspect("container", request.container_id)[0], labels)
-            return Found(_first(docker.containers(labels)), labels)
-        return _by_place(request, configuration, docker)
-    except Unasked as problem:
-        if named:
-            raise
-        warn(f"no container was looked for: {problem.message}")
-        return Found(None, {})
-
-
-def _by_place(request: Request, configuration: Configuration, docker: Docker) -> Found:
-    folder, place = request.file.folder, configuration.place
-    labels = ids.default_labels(folder or "", place.path if place else None)
-    container: Object | None
-    if request.container_id is not None:
-        container = docker.inspect("container", request.container_id)[0]
-    elif folder and place:
-        container = _first(docker.containers(labels)) or _of_older_time(docker, folder)
-    else:
-        raise UsageError("Either containerId or workspaceFolder and configFile must be provided.", remedy="give --workspace-folder")
-    if container is not None and not image_labels(container).get(ids.CONFIG_FILE):
-        labels = ids.default_labels(folder or "", None)
-    return Found(container, labels)
-
-
-def _of_older_time(docker: Docker, folder: str) -> Object | None:
-    """A container with the folder's label alone."""
-    found = _first(docker.containers(ids.default_labels(folder, None)))
-    return None if found is None or image_labels(found).get(ids.CONFIG_FILE) else found
-
-
-def _first(found: Sequence[Object]) -> Object | None:
-    return found[0] if found else None
-
-
 # --- what is merged ------------------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +98,7 @@ def _features(request: Request, configuration: Configuration, resolve: Resolve) 
     return resolve(configuration, request.additional)
 
 
-def _entries(
+def entries_of(
     found: Found, configuration: Configuration, features: Sequence[Object], docker: Docker, environ: Mapping[str, str], warn: Warn
 ) -> tuple[Object, ...]:
     """Those of the label, of features and of the file, variables replaced; the weakest first."""
