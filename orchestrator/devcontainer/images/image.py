@@ -20,7 +20,8 @@ BUILD_S = 3600.0
 class How:
     """``cache``: a folder of ours for what is temporary; ``fetch``: brings the files of features (``wanted.feature_cache``); ``log``: takes
     lines of output as they come; ``names``: of the user's own, to be tagged; ``labels``: to be added; ``cache_from``: besides the
-    configuration's; ``deadline_s``: of one build."""
+    configuration's; ``deadline_s``: of one build; ``network``: of every build's RUN (``docker build --network``), also the features', whatever
+    build.options say; None: the engine's default. A run of ``aienv run`` builds with "none" unless more was granted."""
 
     cache: Path
     grants: "Grants"
@@ -35,6 +36,7 @@ class How:
     platform: str | None = None
     buildkit: Literal["auto", "never"] = "auto"
     deadline_s: float = BUILD_S
+    network: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
