@@ -20,8 +20,8 @@ BUILD_S = 3600.0
 class How:
     """``cache``: a folder of ours for what is temporary; ``fetch``: brings the files of features (``wanted.feature_cache``); ``log``: takes
     lines of output as they come; ``names``: of the user's own, to be tagged; ``labels``: to be added; ``cache_from``: besides the
-    configuration's; ``deadline_s``: of one build; ``network``: of every build's RUN (``docker build --network``), also the features', whatever
-    build.options say; None: the engine's default. A run of ``aienv run`` builds with "none" unless more was granted."""
+    configuration's; ``deadline_s``: of one build; ``network``: of all RUN instructions (``docker build --network``), the features' too and
+    whatever build.options say; None: the engine's default. ``aienv run`` builds with "none" unless more was granted."""
 
     cache: Path
     grants: "Grants"
