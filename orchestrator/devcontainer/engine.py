@@ -37,8 +37,11 @@ class Docker:
 
     def containers(self, labels: Mapping[str, str]) -> list[Object]:
         """Those with all of ``labels``, stopped ones too, the newest first."""
-        filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}={value}")]
-        ids = self.ask(self.command, "ps", "-q", "-a", *filters).split()
+        return self.containers_with(*(f"label={name}={value}" for name, value in labels.items()))
+
+    def containers_with(self, *filters: str) -> list[Object]:
+        """Those that match all filters, as ``docker ps --filter`` has them."""
+        ids = self.ask(self.command, "ps", "-q", "-a", *(word for one in filters for word in ("--filter", one))).split()
         found = self.inspect("container", *ids) if ids else []
         return [one for one in found if _table(one, "State").get("Status") != "removing"]
 
@@ -69,6 +72,14 @@ class Docker:
         self.ask(self.command, "pull", "--", name, deadline_s=PULL_S)
         return self.inspect("image", name)[0]
 
+    def has_image(self, name: str) -> bool:
+        """Whether it is here."""
+        try:
+            self.inspect("image", name)
+        except EnvironmentFailed:
+            return False
+        return True
+
     def service(self, name: str, files: Sequence[str], env_file: str | None) -> Service:
         """Service ``name`` of the project in ``files``, as compose itself reads them.
 
@@ -76,16 +87,26 @@ class Docker:
             EnvironmentFailed: compose cannot read them.
             ConfigError: there is no such service.
         """
-        words = [word for file in files for word in ("-f", file)] + (["--env-file", env_file] if env_file else [])
-        return service(self.ask(*self._compose(*words), "config").encode(), name, files[0])
+        return service(self.compose_config(files, env_file), name, files[0])
 
-    def _compose(self, *words: str) -> tuple[str, ...]:
-        """The plugin, or the program of its own; services with a profile count, where profiles are known."""
+    def compose_config(self, files: Sequence[str], env_file: str | None) -> bytes:
+        """The project in ``files`` as compose itself reads them; services with a profile count, where profiles are known.
+
+        Raises:
+            EnvironmentFailed: compose cannot read them.
+        """
+        words = [word for file in files for word in ("-f", file)] + (["--env-file", env_file] if env_file else [])
+        program = self.compose_words()
+        profiles = ("--profile", "*") if program == (self.command, "compose") else ()
+        return self.ask(*program, *words, *profiles, "config").encode()
+
+    def compose_words(self, *words: str) -> tuple[str, ...]:
+        """A command line of compose: the plugin's, or that of the program of its own."""
         try:
             version = self.ask(self.command, "compose", "version", "--short").strip().lstrip("v")
         except AienvError:
-            return (self.compose, *words)
-        return (self.command, "compose", *words, *(() if version.startswith("1.") else ("--profile", "*")))
+            version = ""
+        return (self.command, "compose", *words) if version and not version.startswith("1.") else (self.compose, *words)
 
     def ask(self, *words: str, deadline_s: float = ASK_S) -> str:
         """What a command prints; the first word is the program.

@@ -1,5 +1,6 @@
 """The label ``devcontainer.metadata``: what an image or a container remembers of the configurations and features that made it. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ def entries_for_existing(
     if all(labels.get(name) for name in id_labels):
         return _filled(*own, pick(config, OF_CONFIG_LATER))
     return entries_for_new(own, features, config)
+
+
+def as_label(entries: Sequence[Object]) -> str:
+    """The text of the label, as the reference writes it."""
+    return json.dumps(list(entries), separators=(",", ":"), ensure_ascii=False)
 
 
 def pick(config: Object, keys: Sequence[str]) -> Object:

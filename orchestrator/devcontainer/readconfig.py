@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from orchestrator.devcontainer.composefiles import compose_files
 from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
 from orchestrator.devcontainer.finding import Found, Wanted, Warn, find
 from orchestrator.devcontainer.jsonc import BadJson, Json, Object, parse
@@ -136,7 +137,7 @@ def _base(configuration: Configuration, docker: Docker, environ: Mapping[str, st
         target = table.get("target")
         return _base_of(os.path.normpath(os.path.join(folder, name)), arguments, target if isinstance(target, str) else None)
     if "dockerComposeFile" in config:
-        files, env_file = _compose_files(config["dockerComposeFile"], folder, docker.folder, environ)
+        files, env_file = compose_files(config["dockerComposeFile"], folder, docker.folder, environ)
         service = docker.service(str(config.get("service")), files, env_file)
         return service.image if service.dockerfile is None else _base_of(service.dockerfile, service.arguments, service.target)
     image = config.get("image")
@@ -153,25 +154,6 @@ def _base_of(path: str, arguments: Mapping[str, str], target: str | None) -> str
     machine = platform.machine()
     known = platform_arguments("linux", MACHINES.get(machine, machine))
     return base_image(data.decode("utf-8", "replace"), arguments, target, known)
-
-
-def _compose_files(written: Json, folder: str, workspace: str, environ: Mapping[str, str]) -> tuple[list[str], str | None]:
-    """The files, and a file of variables to name. An empty list leaves the choice to compose's own rules, in the workspace."""
-    listed = [one for one in (written if isinstance(written, list) else [written]) if isinstance(one, str)]
-    if listed:
-        return [os.path.normpath(os.path.join(folder, one)) for one in listed], None
-    env_path = os.path.join(workspace, ".env")
-    env_file = env_path if os.path.isfile(env_path) else None
-    chosen = environ.get("COMPOSE_FILE") or _compose_file_in(read_file(env_path) or b"")
-    if chosen:
-        return [os.path.normpath(os.path.join(workspace, one)) for one in chosen.split(":")], env_file
-    usual = [os.path.join(workspace, "docker-compose.yml"), os.path.join(workspace, "docker-compose.override.yml")]
-    return [usual[0], *(path for path in usual[1:] if os.path.isfile(path))], env_file
-
-
-def _compose_file_in(data: bytes) -> str:
-    lines = data.decode("utf-8", "replace").splitlines()
-    return next((line.partition("=")[2].strip() for line in lines if line.startswith("COMPOSE_FILE=")), "")
 
 
 def docker_folder(asked: Asked, here: str) -> str:

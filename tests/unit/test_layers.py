@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "devcontainer.features.cache", "devcontainer.features.credentials", "devcontainer.features.lockfile", "devcontainer.features.oci",
          "devcontainer.features.resolve", "devcontainer.features.transport", "devcontainer.features.unpack",
          "devcontainer.locate", "devcontainer.load", "devcontainer.engine", "devcontainer.readconfig", "devcontainer.wanted",
-         "devcontainer.finding", "devcontainer.life", "devcontainer.build"),
+         "devcontainer.finding", "devcontainer.life", "devcontainer.composefiles"),
     ),
     (
         "core",

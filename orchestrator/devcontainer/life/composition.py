@@ -1,0 +1,174 @@
+"""A dev container that is a service of a compose project: read by compose itself, judged whole, and run as it was judged."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.devcontainer.composefiles import clients_environ, compose_files, environ_in
+from orchestrator.devcontainer.engine import Docker, image_labels
+from orchestrator.devcontainer.features.resolve import FeatureSet
+from orchestrator.devcontainer.images.image import extend
+from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life.making import (
+    Making,
+    environ_of_merged,
+    ground_of,
+    image_for,
+    judged,
+    judged_entries,
+    labels_of,
+    text_or_none,
+)  # fmt: skip
+from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_ports
+from orchestrator.devcontainer.life.record import Records
+from orchestrator.devcontainer.life.session import Log
+from orchestrator.devcontainer.life.startup import Made, list_at, texts_of
+from orchestrator.devcontainer.load import Configuration
+from orchestrator.devcontainer.merge import merge
+from orchestrator.devcontainer.policy import compose as policy
+from orchestrator.devcontainer.policy import localenv
+from orchestrator.devcontainer.policy.dockerfeatures import satisfied
+from orchestrator.devcontainer.policy.verdict import refuse
+from orchestrator.errors import ConfigError, EnvironmentFailed
+
+UP_S = 1800.0
+PROJECT = "com.docker.compose.project"
+SERVICE = "com.docker.compose.service"
+FOLDER = "com.docker.compose.project.working_dir"
+
+
+def make_project(
+    configuration: Configuration, features: FeatureSet | None, docker: Docker, environ: Mapping[str, str], making: Making,
+    records: Records, log: Log,
+) -> str:  # fmt: skip
+    """The id of the service's container; the project's other services run, too.
+
+    Raises:
+        PolicyRefused: names everything that was not granted; nothing was made.
+        ConfigError, EnvironmentFailed: it could not be made.
+    """
+    docker = replace(docker, environ=clients_environ(environ, localenv.visible(environ, making.grants)))
+    files, env_file = _files(configuration, docker, environ)
+    project = _read(configuration, docker, files, env_file)
+    folder = os.path.dirname(files[0])
+    project = _judged(project, folder, configuration, making, log)
+    beside = environ_in(env_file or os.path.join(folder, ".env"))
+    name = _free_name(project_name(environ, beside, project.document, files[0]), folder, docker)
+    place = records.project(name)
+    place.write(json.dumps(project.document).encode())
+    base = _base(project, docker, name, place.path)
+    built = extend(base, configuration, features, docker, making.images)
+    found = satisfied(judged_entries(built, configuration))
+    verdict = judged(found.entries, configuration, docker, making, log)
+    merged = merge(configuration.config, [one.values for one in found.entries])
+    user = text_or_none(merged.get("containerUser"))
+    image = image_for(built.image, merged, user or project.text("user") or built.user, docker, making)
+    argv, command = _arguments(project, merged, docker, image)
+    labels = labels_of(making, built.entries if not built.label_in_image else None)
+    made = Made(
+        image if image != base or project.is_built else "", labels, environ_of_merged(merged), user, making.mounts, verdict.final,
+        texts_of(merged.get("entrypoints")),
+    )  # fmt: skip
+    services = _services(configuration, project.service)
+    place.write(json.dumps(with_container(project, made, argv=argv, command=command)).encode(), services)
+    docker.ask(*docker.compose_words("--project-name", name, "--project-directory", folder, "-f", str(place.path)), "up", "-d",
+               *services, deadline_s=UP_S)  # fmt: skip
+    return _container(docker, name, project.service)
+
+
+def start_project(name: str, container: Object, docker: Docker, records: Records) -> None:
+    """All of a project that was stopped, as it was made.
+
+    Raises:
+        EnvironmentFailed: it could not be started.
+    """
+    place = records.project(name)
+    labels = image_labels(container)
+    if place.path.exists():
+        words = docker.compose_words("--project-name", name, "--project-directory", labels.get(FOLDER, "/"), "-f", str(place.path))
+        docker.ask(*words, "up", "-d", "--no-recreate", *place.services(), deadline_s=UP_S)
+        return
+    others = [str(one["Id"]) for one in docker.containers({PROJECT: name}) if one["Id"] != container["Id"]]
+    docker.ask(docker.command, "start", *others, str(container["Id"]), deadline_s=UP_S)
+
+
+def _files(configuration: Configuration, docker: Docker, environ: Mapping[str, str]) -> tuple[list[str], str | None]:
+    assert configuration.place is not None
+    written = configuration.config["dockerComposeFile"]
+    return compose_files(written, os.path.dirname(configuration.place.path), docker.folder, environ)
+
+
+def _read(configuration: Configuration, docker: Docker, files: list[str], env_file: str | None) -> Project:
+    service = configuration.config.get("service")
+    if not isinstance(service, str) or not service:
+        raise ConfigError("dockerComposeFile needs service", remedy='write "service": "NAME", one of the compose file')
+    return read_project(docker.compose_config(files, env_file), service)
+
+
+def _judged(project: Project, folder: str, configuration: Configuration, making: Making, log: Log) -> Project:
+    """The project, its ports bound as they may be.
+
+    Raises:
+        PolicyRefused: names everything that was not granted.
+    """
+    config = json.dumps(project.document).encode()
+    ground = ground_of(configuration, policy.host_paths(config, folder))
+    verdict = policy.judge(config, project.service, ground, making.grants, folder)
+    for note in verdict.notes:
+        log.warn(note)
+    refuse(verdict.findings)
+    return with_ports(project, verdict.ports)
+
+
+def _base(project: Project, docker: Docker, name: str, file: Path) -> str:
+    """The image that the service is made of, built by compose where it is built."""
+    if not project.is_built:
+        image = project.text("image")
+        if image is None:
+            raise ConfigError(f"service {project.service!r} has neither image nor build")
+        return image
+    words = docker.compose_words("--project-name", name, "-f", str(file))
+    docker.ask(*words, "build", project.service, deadline_s=UP_S)
+    for image in (project.text("image"), f"{name}-{project.service}", f"{name}_{project.service}"):
+        if image is not None and docker.has_image(image):
+            return image
+    raise EnvironmentFailed(f"compose built service {project.service!r}, and its image cannot be found")
+
+
+def _arguments(project: Project, merged: Object, docker: Docker, image: str) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """For the start script, and the service's command where that has to change: a service keeps what it runs, unless that is overridden."""
+    if merged.get("overrideCommand") is True:
+        return (), ()
+    entrypoint, command = project.argv("entrypoint"), project.argv("command")
+    details = docker.image(image)
+    if entrypoint is None:
+        entrypoint = list_at(details, "Entrypoint")
+        if command is None:
+            return entrypoint, list_at(details, "Cmd")  # with an entrypoint of its own a service loses its image's command
+    return entrypoint, None
+
+
+def _services(configuration: Configuration, service: str) -> list[str]:
+    """Those that are started; none named means all."""
+    listed = configuration.config.get("runServices")
+    names = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+    return [*names, *([service] if service not in names else [])] if names else []
+
+
+def _free_name(name: str, folder: str, docker: Docker) -> str:
+    """``name``, unless a project of another folder has it: then both would be one."""
+    others = {image_labels(one).get(FOLDER) for one in docker.containers({PROJECT: name})}
+    if others <= {folder, None}:
+        return name
+    return f"{name}-{hashlib.sha256(folder.encode()).hexdigest()[:8]}"
+
+
+def _container(docker: Docker, name: str, service: str) -> str:
+    found = docker.containers({PROJECT: name, SERVICE: service})
+    if not found:
+        raise EnvironmentFailed(f"compose started project {name!r}, and its service {service!r} has no container")
+    value: Json = found[0]["Id"]
+    return str(value)

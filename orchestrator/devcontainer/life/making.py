@@ -1,0 +1,195 @@
+"""A dev container of its own, without compose: its image, the judgement of what it asks for, and ``docker run``."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from orchestrator.devcontainer import locate
+from orchestrator.devcontainer.engine import Docker, image_labels
+from orchestrator.devcontainer.features.resolve import FeatureSet
+from orchestrator.devcontainer.images.image import Built, How, make_image
+from orchestrator.devcontainer.images.remoteuid import with_remote_uid
+from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life.inside import Exec, run, variable_options
+from orchestrator.devcontainer.life.probing import text
+from orchestrator.devcontainer.life.session import Log
+from orchestrator.devcontainer.life.startup import MADE, Made, own_argv, run_words, texts_of
+from orchestrator.devcontainer.load import Configuration
+from orchestrator.devcontainer.merge import merge, mount_fields
+from orchestrator.devcontainer.metadata import LABEL, as_label
+from orchestrator.devcontainer.policy import container as policy
+from orchestrator.devcontainer.policy.container import Entry, Verdict
+from orchestrator.devcontainer.policy.dockerfeatures import satisfied
+from orchestrator.devcontainer.policy.grants import Grants
+from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
+from orchestrator.errors import AienvError, EnvironmentFailed
+
+RUN_S = 120.0
+OF_FOLDER = f"{MADE}.folder"  # label of volumes: for which workspace they were made
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How a container is made, beside its configuration. ``mounts``: of the command line, judged by nobody: they are the user's own.
+    ``labels``: by which it is found again; ``additional_entries``: of the command line."""
+
+    labels: Mapping[str, str]
+    grants: Grants
+    images: How
+    mounts: Sequence[str] = ()
+    consistency: str | None = None
+    update_uid: Literal["never", "on", "off"] = "on"
+    gpus: Literal["all", "detect", "none"] = "detect"
+    default_user: str = field(default="root")
+
+
+def make_container(configuration: Configuration, features: FeatureSet | None, docker: Docker, making: Making, log: Log) -> str:
+    """Its id. What was not granted is refused before anything is made.
+
+    Raises:
+        PolicyRefused: names everything that was not granted.
+        ConfigError, EnvironmentFailed: it could not be made.
+    """
+    built = make_image(configuration, features, docker, making.images)
+    entries = judged_entries(built, configuration)
+    found = satisfied(entries)
+    verdict = judged(found.entries, configuration, docker, making, log)
+    merged = merge(configuration.config, [one.values for one in found.entries])
+    user = verdict.final.user or text_or_none(merged.get("containerUser"))
+    image = image_for(built.image, merged, user or built.user, docker, making)
+    own = _own_arguments(merged, docker, image)
+    made = Made(
+        image,
+        labels_of(making, built.entries if not built.label_in_image else None),
+        environ_of_merged(merged),
+        user,
+        workspace_mounts(configuration, verdict, making),
+        replace(verdict.final, user=None),
+        texts_of(merged.get("entrypoints")),
+        own,
+        wants_gpu(merged, docker, making, log),
+    )
+    variables, data = variable_options(made.environ)
+    done = run(docker, Exec((docker.command, *run_words(made, variables)), data), deadline_s=RUN_S)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise EnvironmentFailed(f"the container could not be started: {said}", remedy="docker ps -a shows what is left of it")
+    return done.stdout.decode().strip()
+
+
+def judged_entries(built: Built, configuration: Configuration) -> list[Entry]:
+    """The entries with who asks, variables replaced."""
+    pairs = zip(built.origins, built.entries, strict=True)
+    return [Entry(origin, configuration.substituted(entry)) for origin, entry in pairs]
+
+
+def judged(entries: Sequence[Entry], configuration: Configuration, docker: Docker, making: Making, log: Log) -> Verdict:
+    """
+    Raises:
+        PolicyRefused: names everything that was not granted.
+    """
+    paths = policy.host_paths(entries, configuration.config)
+    ground = ground_of(configuration, paths)
+    verdict = policy.judge(entries, configuration.config, ground, making.grants)
+    for note in verdict.notes:
+        log.warn(note)
+    findings = [*verdict.findings]
+    if not findings:
+        findings += prepare_volumes(verdict.final.volumes, docker, making)
+    refuse(findings)
+    return verdict
+
+
+def ground_of(configuration: Configuration, paths: Sequence[str]) -> WorkspaceGround:
+    """The workspace's folders, and where ``paths`` lead."""
+    folders: list[str] = []
+    if configuration.root is not None:
+        folders += (configuration.root, locate.ground(configuration.root, True).root)
+    if configuration.workspace is not None and (also := mount_fields(configuration.workspace.also).get("source")):
+        folders.append(str(also))
+    return WorkspaceGround(tuple(folders), {path: os.path.realpath(path) for path in (*paths, *folders)})
+
+
+def prepare_volumes(names: Sequence[str], docker: Docker, making: Making) -> list[Finding]:
+    """Volumes that are not there are made, so that it is known for whom. One that belongs to something else is a finding."""
+    findings: list[Finding] = []
+    folder = folder_label(making)
+    for name in names:
+        try:
+            labels = image_labels({"Config": docker.inspect("volume", name)[0]})
+        except EnvironmentFailed:
+            docker.ask(docker.command, "volume", "create", "--label", f"{MADE}=1", "--label", f"{OF_FOLDER}={folder}", name)
+            continue
+        if labels.get(OF_FOLDER) == folder or making.grants.allows(f"volume:{name}"):
+            continue
+        users = docker.containers_with(f"volume={name}")
+        others = [one for one in users if not all(image_labels(one).get(key) == value for key, value in making.labels.items())]
+        if others or OF_FOLDER in labels or "com.docker.compose.project" in labels:
+            why = "a volume of that name is there, and belongs to something else"
+            findings.append(Finding(f"volume {name}", "the configuration", why, f"volume:{name}"))
+    return findings
+
+
+def folder_label(making: Making) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(making.labels.items()))
+
+
+def image_for(image: str, merged: Object, user: str, docker: Docker, making: Making) -> str:
+    """The image, with the remote user's uid changed to the caller's where that is wanted."""
+    remote = text_or_none(merged.get("remoteUser")) or user or "root"
+    chosen = merged.get("updateRemoteUserUID")
+    wanted = making.update_uid == "on" if chosen is None else bool(chosen)
+    if making.update_uid == "never" or not wanted or remote == "root" or remote.partition(":")[0].isdigit():
+        return image
+    return with_remote_uid(image, remote, os.getuid(), os.getgid(), docker, making.images)
+
+
+def workspace_mounts(configuration: Configuration, verdict: Verdict, making: Making) -> tuple[str, ...]:
+    """The workspace's own, which is the user's choice of folder, or the file's as it was judged; and those of the command line."""
+    workspace = configuration.workspace
+    mounts: list[str] = []
+    if verdict.final.workspace_mount is not None:
+        mounts.append(verdict.final.workspace_mount)
+    elif workspace is not None and isinstance(workspace.mount, str):
+        mounts.append(workspace.mount)
+    if workspace is not None and workspace.also is not None:
+        mounts.append(workspace.also)
+    return (*(one for one in mounts if one), *making.mounts)
+
+
+def labels_of(making: Making, entries: Sequence[Object] | None) -> dict[str, str]:
+    """``entries``: for the label of the container, None where the image has them."""
+    return {**making.labels, MADE: "1", **({LABEL: as_label(entries)} if entries is not None else {})}
+
+
+def environ_of_merged(merged: Object) -> dict[str, str]:
+    """``containerEnv``."""
+    table = merged.get("containerEnv")
+    return {name: text(value) for name, value in table.items()} if isinstance(table, dict) else {}
+
+
+def wants_gpu(merged: Object, docker: Docker, making: Making, log: Log) -> bool:
+    """Whether the configuration asks for one, and the engine has it."""
+    requirements = merged.get("hostRequirements")
+    gpu = requirements.get("gpu") if isinstance(requirements, dict) else None
+    if not gpu or making.gpus == "none":
+        return False
+    if making.gpus == "detect":
+        try:
+            has = "nvidia" in docker.ask(docker.command, "info", "-f", "{{json .Runtimes}}")
+        except AienvError:
+            has = False
+        if not has and gpu != "optional":
+            log.warn("the configuration asks for a GPU, and the engine has none")
+        return has
+    return True
+
+
+def text_or_none(value: Json) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _own_arguments(merged: Object, docker: Docker, image: str) -> tuple[str, ...]:
+    """Those of the image, where they are not to be replaced."""
+    return own_argv(docker.image(image)) if merged.get("overrideCommand") is False else ()

@@ -1,0 +1,174 @@
+"""A compose project as it is run: what ``compose config`` printed, with one service made a dev container. Pure.
+
+One file that was judged is what runs; no file of the repository is read a second time.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.config.node import Node
+from orchestrator.config.yamlfile import parse_yaml
+from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life.startup import Made, start_script
+from orchestrator.devcontainer.merge import mount_fields
+from orchestrator.errors import ConfigError
+
+_NOT_IN_NAMES = re.compile(r"[^-_a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """``document``: the whole of it; ``service``: the one that becomes the dev container."""
+
+    document: Object
+    service: str
+
+    @property
+    def table(self) -> Object:
+        services = self.document.get("services")
+        found = services.get(self.service) if isinstance(services, dict) else None
+        if not isinstance(found, dict):
+            raise ConfigError(f"Service '{self.service}' configured in devcontainer.json not found in Docker Compose configuration.")
+        return found
+
+    def text(self, key: str) -> str | None:
+        value = self.table.get(key)
+        return value if isinstance(value, str) and value else None
+
+    @property
+    def is_built(self) -> bool:
+        return bool(self.table.get("build"))
+
+    def argv(self, key: str) -> tuple[str, ...] | None:
+        """``entrypoint`` or ``command``; None where the service does not say. A text was split by compose, or is one word for a shell."""
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if isinstance(value, list):
+            return tuple(_unescaped(str(word)) for word in value)
+        return tuple(_unescaped(word) for word in str(value).split())
+
+
+def read_project(config: bytes, service: str) -> Project:
+    """
+    Raises:
+        ConfigError: it is no YAML, or has no such service.
+    """
+    value = plain(parse_yaml(config, "compose config", aliases=True))
+    project = Project(value if isinstance(value, dict) else {}, service)
+    project.table  # noqa: B018 - it must be there
+    return project
+
+
+def plain(node: Node) -> Json:
+    """As JSON, which compose reads as well."""
+    match node.kind:
+        case "map":
+            return {name: plain(value) for name, value in node.members}
+        case "list":
+            return [plain(item) for item in node.items]
+        case "integer":
+            return int(node.text, 0 if re.match("[-+]?0[xo]", node.text) else 10)
+        case "number":
+            return float(node.text)
+        case "truth":
+            return node.text.lower() == "true"
+        case "nothing":
+            return None
+        case _:
+            return node.text
+
+
+def project_name(environ: Mapping[str, str], env_file: Mapping[str, str], document: Object, first_file: str) -> str:
+    """The name as the reference chooses it. ``first_file``: absolute. Compose itself calls what lies in ``.devcontainer`` just that."""
+    folders = first_file.split("/")[1:-1]
+    of_folder = folders[-1] if folders else ""
+    if of_folder == ".devcontainer" and len(folders) > 1:
+        of_folder = f"{folders[-2]}_devcontainer"
+    named = document.get("name")
+    chosen = environ.get("COMPOSE_PROJECT_NAME") or env_file.get("COMPOSE_PROJECT_NAME")
+    if not chosen and isinstance(named, str) and named not in ("devcontainer", plain_name(folders[-1] if folders else "")):
+        chosen = named
+    return plain_name(chosen or of_folder) or "default"
+
+
+def plain_name(text: str) -> str:
+    return _NOT_IN_NAMES.sub("", text.lower()).lstrip("-_")
+
+
+def with_ports(project: Project, ports: Mapping[str, Sequence[Object]]) -> Project:
+    """``ports``: by service, in place of its own."""
+    services = _table(project.document.get("services"))
+    changed: Object = {name: {**_table(services[name]), "ports": [*listed]} for name, listed in ports.items()}
+    return Project({**project.document, "services": {**services, **changed}}, project.service)
+
+
+def with_container(project: Project, made: Made, *, argv: Sequence[str], command: Sequence[str] | None) -> Object:
+    """The document whose service is the dev container. ``argv``: for the start script; ``command``: None leaves the service's own."""
+    table: Object = {
+        **project.table,
+        "entrypoint": [_escaped(word) for word in ("/bin/sh", "-c", start_script(made.entrypoints), "-", *argv)],
+        "environment": {**_table(project.table.get("environment")), **{name: _escaped(value) for name, value in made.environ.items()}},
+        "labels": {**_table(project.table.get("labels")), **{name: _escaped(value) for name, value in made.labels.items()}},
+    }
+    if command is not None:
+        table["command"] = [_escaped(word) for word in command]
+    if made.image:
+        table["image"] = made.image
+        table.pop("build", None)
+    if made.user:
+        table["user"] = made.user
+    for key, wanted in (("init", made.final.init), ("privileged", made.final.privileged)):
+        if wanted:
+            table[key] = True
+    for key, listed in (("cap_add", made.final.cap_add), ("security_opt", made.final.security_opt)):
+        if listed:
+            table[key] = [*_list(project.table.get(key)), *listed]
+    volumes, named = _volumes([*made.final.mounts, *made.mounts])
+    if volumes:
+        table["volumes"] = [*_list(project.table.get("volumes")), *volumes]
+    services = project.document["services"]
+    assert isinstance(services, dict)
+    found: Object = {**project.document, "services": {**services, project.service: table}}
+    if named:
+        found["volumes"] = {**dict.fromkeys(named), **_table(project.document.get("volumes"))}
+    return found
+
+
+def _volumes(mounts: Sequence[str]) -> tuple[list[Json], list[str]]:
+    """In compose's short form, which every version knows, and the names of volumes among them."""
+    found: list[Json] = []
+    named: list[str] = []
+    for mount in mounts:
+        fields = mount_fields(mount)
+        kind, source, target = (str(fields.get(key) or "") for key in ("type", "source", "target"))
+        if kind == "tmpfs":
+            found.append({"type": "tmpfs", "target": _escaped(target)})
+            continue
+        if kind == "volume" and source:
+            named.append(source)
+        read_only = ":ro" if "readonly" in fields or "ro" in fields else ""
+        found.append(_escaped(f"{source}:{target}{read_only}" if source else target))
+    return found, named
+
+
+def _escaped(text: str) -> str:
+    """Compose replaces variables in what it reads."""
+    return text.replace("$", "$$")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("$$", "$")
+
+
+def _table(value: Json) -> Object:
+    """A table, or a list of ``NAME=value``; a name alone has no value."""
+    if isinstance(value, list):
+        pairs = (str(word).partition("=") for word in value)
+        return {name: given if equals else None for name, equals, given in pairs}
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
