@@ -64,12 +64,13 @@ def _settings(repo: str | None) -> Settings:
     return merge_settings(side, lambda path: mirrors.read_file(found.mirror, found.commit, path) if found.commit else None)
 
 
-@click.command(epilog="\b\nExample:\n  aienv init fix-parser && aienv run fix-parser")
+@click.command(epilog="\b\nExamples:\n  aienv init fix-parser && aienv run fix-parser\n  aienv init --template python")
 @click.argument("name", default="first-task")
 @click.option("--agent", default="command", show_default=True, help="Agent that the task is for.")
-@click.option("--force", is_flag=True, help="Overwrite a task file that exists.")
+@click.option("--template", metavar="ID", help="Write this template of a dev container, too; aienv templates ls lists ours.")
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
 @json_option
-def init_command(name: str, agent: str, force: bool, as_json: bool) -> None:
+def init_command(name: str, agent: str, template: str | None, force: bool, as_json: bool) -> None:
     """Write a first task file: .aienv/tasks/NAME.yaml. Commit it: tasks are read from the base commit."""
     from orchestrator.config.load import starter_task
 
@@ -79,12 +80,26 @@ def init_command(name: str, agent: str, force: bool, as_json: bool) -> None:
         raise UsageError(f"{link} is a link, perhaps out of the repository", remedy="make it a folder of its own")
     if (root / path).exists() and not force:
         raise UsageError(f"{path} exists already", remedy="choose another name, or --force")
+    brought = _apply_template(template, root, force) if template is not None else []
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).write_text(text)
     if as_json:
-        print_json({"path": str(path)})
-    else:
-        click.echo(f"wrote {path}; commit it, then: aienv run {name}")
+        print_json({"path": str(path), **({"files": brought} if template is not None else {})})
+        return
+    for file in brought:
+        click.echo(f"wrote {printable(file)}")
+    click.echo(f"wrote {path}; commit it, then: aienv run {name}")
+
+
+def _apply_template(template: str, root: Path, force: bool) -> list[str]:
+    """With its defaults, into the top of the work tree; the paths of its files."""
+    from orchestrator.cli.templates import fetch_template, warn
+    from orchestrator.devcontainer.templates.apply import Request, prepare, put
+
+    request = Request(template, root, force=force)
+    files = prepare(request, fetch_template(template), warn)
+    put(request, files)
+    return list(files)
 
 
 def _top(folder: Path) -> Path:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("orchestrator.cli.policy", "Suggest the network rules that a run would have needed."),
     "guard": ("orchestrator.cli.guard", "Serve a guarded Docker socket by itself; explain what was refused."),
     "devcontainer": ("orchestrator.cli.devcontainer", "Take the command lines of the reference dev container CLI."),
+    "templates": ("orchestrator.cli.templates", "List templates of dev containers, and put one into a project."),
     "init": ("orchestrator.cli.config", "Write a first task file."),
     "completion": ("orchestrator.cli.config", "Print a completion script for your shell."),
 }

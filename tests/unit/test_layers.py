@@ -36,7 +36,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "devcontainer.features.cache", "devcontainer.features.credentials", "devcontainer.features.lockfile", "devcontainer.features.oci",
          "devcontainer.features.resolve", "devcontainer.features.transport", "devcontainer.features.unpack",
          "devcontainer.locate", "devcontainer.load", "devcontainer.engine", "devcontainer.readconfig", "devcontainer.wanted",
-         "devcontainer.finding", "devcontainer.life", "devcontainer.composefiles"),
+         "devcontainer.templates.sources", "devcontainer.templates.writing", "devcontainer.templates.apply",
+         "devcontainer.finding", "devcontainer.life", "devcontainer.composefiles", "devcontainer.socketapi"),
     ),
     (
         "core",
