@@ -35,6 +35,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "secrets.sources", "secrets.trust",
          "devcontainer.features.cache", "devcontainer.features.credentials", "devcontainer.features.lockfile", "devcontainer.features.oci",
          "devcontainer.features.resolve", "devcontainer.features.transport", "devcontainer.features.unpack",
+         "devcontainer.images.building", "devcontainer.images.command", "devcontainer.images.context", "devcontainer.images.image",
+         "devcontainer.images.remoteuid", "devcontainer.images.runner",
          "devcontainer.locate", "devcontainer.load", "devcontainer.engine", "devcontainer.readconfig", "devcontainer.wanted",
          "devcontainer.templates.sources", "devcontainer.templates.writing", "devcontainer.templates.apply",
          "devcontainer.finding", "devcontainer.life", "devcontainer.composefiles", "devcontainer.socketapi"),

@@ -1,17 +1,36 @@
-"""From a configuration to an image that a container can be made of."""
+"""From a configuration to an image that a container can be made of.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+    image                               as it is, or features on it
+    Dockerfile  --docker build-->       as it is, or features on it
+    features    --a context of ours-->  an image whose name is the digest of all that is in it: once made, it is only looked for
+"""
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, cast
 
-from orchestrator.devcontainer.engine import Docker
-from orchestrator.devcontainer.features.resolve import FeatureSet, Fetch
-from orchestrator.devcontainer.jsonc import Object
+from orchestrator.devcontainer import locate, metadata
+from orchestrator.devcontainer.engine import PULL_S, Docker, image_labels
+from orchestrator.devcontainer.features.feature import Local
+from orchestrator.devcontainer.features.resolve import FOLDER, FeatureSet, Fetch, files_of
+from orchestrator.devcontainer.images import building, context, dockerfile, layer, naming
+from orchestrator.devcontainer.images.buildkit import needs_buildkit
+from orchestrator.devcontainer.images.context import Part
+from orchestrator.devcontainer.images.dockerfile import Recipe
+from orchestrator.devcontainer.images.quoting import label_text
+from orchestrator.devcontainer.images.runner import Said
+from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.load import Configuration
-
-if TYPE_CHECKING:
-    from orchestrator.devcontainer.policy.grants import Grants
+from orchestrator.devcontainer.merge import merge
+from orchestrator.devcontainer.policy import buildoptions
+from orchestrator.devcontainer.policy.grants import Grants
+from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
+from orchestrator.devcontainer.readconfig import MACHINES
+from orchestrator.devcontainer.stages import base_image, platform_arguments
+from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed
 
 BUILD_S = 3600.0
 
@@ -19,16 +38,18 @@ BUILD_S = 3600.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class How:
     """``cache``: a folder of ours for what is temporary; ``fetch``: brings the files of features (``wanted.feature_cache``); ``log``: takes
-    lines of output as they come; ``names``: of the user's own, to be tagged; ``labels``: to be added; ``cache_from``: besides the
-    configuration's; ``deadline_s``: of one build; ``network``: of all RUN instructions (``docker build --network``), the features' too and
-    whatever build.options say; None: the engine's default. ``aienv run`` builds with "none" unless more was granted."""
+    lines of output as they come; ``names``: of the user's own, to be tagged; ``labels``: to be added; ``labelled``: make an image with
+    the label even where an image needs nothing else; ``cache_from``: besides the configuration's; ``deadline_s``: of one build;
+    ``network``: of all RUN instructions (``docker build --network``), the features' too and whatever build.options say; None: the engine's
+    default. ``aienv run`` builds with "none" unless more was granted."""
 
     cache: Path
-    grants: "Grants"
+    grants: Grants
     fetch: Fetch
     log: Callable[[str], None]
     names: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    labelled: bool = False
     no_cache: bool = False
     pull: bool = False
     cache_from: tuple[str, ...] = ()
@@ -37,6 +58,18 @@ class How:
     buildkit: Literal["auto", "never"] = "auto"
     deadline_s: float = BUILD_S
     network: str | None = None
+
+    @property
+    def scratch(self) -> Path:
+        return self.cache / "devcontainer-build"
+
+    def options(self) -> tuple[str, ...]:
+        """Words for every ``docker build``."""
+        return (
+            *(("--no-cache",) if self.no_cache else ()),
+            *(("--platform", self.platform) if self.platform else ()),
+            *(("--network", self.network) if self.network else ()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +86,30 @@ class Built:
     details: Object
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all steps know."""
+
+    configuration: Configuration
+    features: FeatureSet | None
+    docker: Docker
+    how: How
+
+    @property
+    def folder(self) -> str:
+        """Of the configuration."""
+        place = self.configuration.place
+        return os.path.dirname(place.path) if place else self.docker.folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """Entries and their origins."""
+
+    entries: tuple[Object, ...]
+    origins: tuple[str, ...]
+
+
 def make_image(configuration: Configuration, features: FeatureSet | None, docker: Docker, how: How) -> Built:
     """Of a configuration with an image or a Dockerfile.
 
@@ -61,9 +118,216 @@ def make_image(configuration: Configuration, features: FeatureSet | None, docker
         PolicyRefused: it asks for what was not granted.
         EnvironmentFailed: the build failed.
     """
-    raise NotImplementedError
+    job = _Job(configuration, features, docker, how)
+    recipe = dockerfile.recipe(configuration.config, job.folder)
+    if recipe is not None:
+        return _of_dockerfile(recipe, job)
+    name = configuration.config.get("image")
+    if not isinstance(name, str) or not name:
+        raise ConfigError("No image information specified in devcontainer.json.", remedy="give image or build.dockerfile")
+    if how.pull:
+        docker.ask(docker.command, "pull", *(("--platform", how.platform) if how.platform else ()), "--", name, deadline_s=PULL_S)
+    details = docker.image(name)
+    return _on_image(name, details, _label(job, name, details), job)
 
 
 def extend(base: str, configuration: Configuration, features: FeatureSet | None, docker: Docker, how: How) -> Built:
     """On the image ``base``, which is here: what compose built or pulled for a service. Raises as ``make_image``."""
-    raise NotImplementedError
+    job = _Job(configuration, features, docker, how)
+    details = docker.inspect("image", base)[0]
+    return _on_image(base, details, _label(job, base, details), job)
+
+
+# --- a Dockerfile of the user's ------------------------------------------------------------------------------------------------
+
+
+def _of_dockerfile(recipe: Recipe, job: _Job) -> Built:
+    judged = buildoptions.judge(recipe.options, job.how.grants)
+    seen = replace(recipe, dockerfile=os.path.realpath(recipe.dockerfile), context=os.path.realpath(recipe.context))
+    refuse((*judged.findings, *_outside(seen, job), *dockerfile.cache_findings(recipe.cache_from, job.how.grants)))
+    for note in judged.notes:
+        job.how.log(note)
+    text = _read(seen.dockerfile, recipe.dockerfile)
+    if not os.path.isdir(seen.context):
+        raise ConfigError(f"the build context {recipe.context} is no folder", remedy="build.context is relative to devcontainer.json")
+    base = _base_of(text, seen, job)
+    label = _label(job, *base)
+    features = job.features.features if job.features else ()
+    own = {} if features else _labels(label, job.how)
+    image, details = _build(seen, text, judged.options, own, job)
+    if features:
+        return _on_image(image, details, label, job)
+    _tag(image, job)
+    return _built(image, details, label, in_image=True)
+
+
+def _outside(recipe: Recipe, job: _Job) -> tuple[Finding, ...]:
+    """A folder that the user named, or the work tree around it, is the ground; a configuration alone has its own folder."""
+    root = job.configuration.root or job.folder
+    tree = locate.ground(root, True).root if os.path.isdir(root) else root
+    ground = WorkspaceGround(tuple(dict.fromkeys(os.path.realpath(one) for one in (root, tree))))
+    return dockerfile.outside((("the Dockerfile", recipe.dockerfile), ("the build context", recipe.context)), ground, job.how.grants)
+
+
+def _read(path: str, written: str) -> str:
+    data = locate.read_file(path)
+    if data is None:
+        raise ConfigError(f"Dockerfile ({written}) not found.", remedy="build.dockerfile is relative to devcontainer.json")
+    return data.decode("utf-8", "replace")
+
+
+def _base_of(text: str, recipe: Recipe, job: _Job) -> tuple[str, Object | None]:
+    """The image below the Dockerfile, for its label. None: there is none."""
+    machine = platform.machine()
+    name = base_image(text, recipe.arguments, recipe.target, platform_arguments("linux", MACHINES.get(machine, machine)))
+    if not name or name == "scratch":
+        return name or "", None
+    if job.how.pull:
+        job.docker.ask(job.docker.command, "pull", "--", name, deadline_s=PULL_S)
+    return name, job.docker.image(name)
+
+
+def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[str, str], job: _Job) -> tuple[str, Object]:
+    """A name of ours, and what the engine says of the image."""
+    how = job.how
+    need = needs_buildkit(text)
+    environ = building.builder(need, how.buildkit, job.docker)
+    with building.id_file(how.scratch) as id_file:
+        words = (
+            *dockerfile.words(recipe, options, how.cache_from),
+            *(("--cache-to", how.cache_to) if how.cache_to else ()),
+            *how.options(),
+            *_label_words({naming.LABEL: "1", **labels}),
+            "--iidfile", str(id_file),
+            "--", recipe.context,
+        )  # fmt: skip
+        said = building.build(job.docker, words, environ, how.log, how.deadline_s)
+        if said.code != 0:
+            raise building.failure(said, recipe.dockerfile, need)
+        try:
+            found = id_file.read_text().strip()
+        except OSError:
+            raise EnvironmentFailed(f"docker build of {recipe.dockerfile} succeeded and names no image") from None
+    name = naming.of_image("dockerfile", found)
+    job.docker.ask(job.docker.command, "tag", "--", found, name)
+    return name, job.docker.inspect("image", name)[0]
+
+
+# --- features on an image ------------------------------------------------------------------------------------------------------
+
+
+def _on_image(base: str, details: Object, label: _Label, job: _Job) -> Built:
+    """Features and the label, where there is anything to add."""
+    features = job.features.features if job.features else ()
+    if not features and not job.how.labelled:
+        _tag(base, job)
+        return _built(base, details, label, in_image=False)
+    merged = merge(job.configuration.config, [job.configuration.substituted(one) for one in label.entries])
+    user = _user(details)
+    container = _first(merged.get("containerUser"), user)
+    remote = _first(merged.get("remoteUser"), container)
+    steps = layer.steps_of(features)
+    parts = [_part(step, layer.values(step.feature, container, remote), job) for step in steps]
+    stands_on = base if base.startswith(f"{naming.PREFIX}/") else naming.of_image("base", str(details.get("Id")))
+    variables = layer.plain_variables(job.configuration.config.get("containerEnv")) if features else {}
+    text = layer.dockerfile(stands_on, steps, user, variables)
+    name, made = _build_layer(text, parts, (stands_on, str(details.get("Id"))), label, job)
+    _tag(name, job)
+    return _built(name, made, label, in_image=True)
+
+
+def _build_layer(text: str, parts: Sequence[Part], stands_on: tuple[str, str], label: _Label, job: _Job) -> tuple[str, Object]:
+    """``stands_on``: a name of ours and the id of the image below."""
+    how, docker = job.how, job.docker
+    labels = {naming.LABEL: "1", **_labels(label, how)}
+    archive, digest = context.pack(text, parts, how.scratch)
+    with archive:
+        listed = [part for pair in sorted(labels.items()) for part in pair]
+        name = naming.of_content("features" if parts else "labelled", stands_on[1], digest, how.platform or "", *listed)
+        if not how.no_cache and (made := if_here(name, docker)) is not None:
+            return name, made
+        if not stands_on[0].startswith(f"{naming.PREFIX}/dockerfile:"):
+            docker.ask(docker.command, "tag", "--", stands_on[1], stands_on[0])
+        environ = building.builder(None, how.buildkit, docker)
+        words = (*how.options(), *_cache_words(how), *_label_words(labels), "-t", name, "--", "-")
+        said = building.build(docker, words, environ, how.log, how.deadline_s, archive)
+    if said.code != 0:
+        raise _feature_failure(said, [part.step for part in parts])
+    return name, docker.inspect("image", name)[0]
+
+
+def _part(step: layer.Step, values: bytes, job: _Job) -> Part:
+    inside = Path(job.configuration.root or job.folder) / FOLDER if isinstance(step.feature.source, Local) else None
+    return Part(step, files_of(step.feature, job.how.fetch), values, inside)
+
+
+def _feature_failure(said: Said, steps: Sequence[layer.Step]) -> AienvError:
+    found = layer.failed_feature(said.lines, steps)
+    if found is None:
+        return building.failure(said, "the image with features", None)
+    step, lines = found
+    values = step.feature.manifest.values
+    links = (("documentationURL", "documentation"), ("licenseURL", "licence"))
+    remedy = "; ".join(f"its {what}: {values[key]}" for key, what in links if values.get(key))
+    shown = "\n".join((f"the feature {step.feature.written!r} failed to install:", *lines))
+    return EnvironmentFailed(shown, remedy=remedy or None, code="feature-install")
+
+
+def if_here(name: str, docker: Docker) -> Object | None:
+    """What the engine says of an image, if there is one of that name; no registry is asked."""
+    try:
+        return docker.inspect("image", name)[0]
+    except EnvironmentFailed:
+        return None
+
+
+# --- labels, names, users ------------------------------------------------------------------------------------------------------
+
+
+def _label(job: _Job, base: str, details: Object | None) -> _Label:
+    """Of the image below, of the features, of the file. What says nothing is no entry."""
+    found = metadata.read_label({} if details is None else image_labels(details))
+    if found.problem:
+        job.how.log(f"{base}: {found.problem}")
+    features = job.features.metadata() if job.features else []
+    own = metadata.pick(job.configuration.raw, metadata.OF_CONFIG)
+    pairs = [
+        *((entry, f"image label of {base}") for entry in found.entries),
+        *((entry, f"feature {entry.get('id')}") for entry in features),
+        (own, "devcontainer.json"),
+    ]
+    kept = [pair for pair in pairs if pair[0]]
+    return _Label(tuple(pair[0] for pair in kept), tuple(pair[1] for pair in kept))
+
+
+def _labels(label: _Label, how: How) -> Mapping[str, str]:
+    return {**how.labels, metadata.LABEL: label_text(label.entries)}
+
+
+def _label_words(labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(word for name, value in labels.items() for word in ("--label", f"{name}={value}"))
+
+
+def _cache_words(how: How) -> tuple[str, ...]:
+    return tuple(word for name in how.cache_from for word in (dockerfile.CACHE_OPTION, name))
+
+
+def _tag(image: str, job: _Job) -> None:
+    for name in job.how.names:
+        job.docker.ask(job.docker.command, "tag", "--", image, name)
+
+
+def _built(image: str, details: Object, label: _Label, *, in_image: bool) -> Built:
+    return Built(image, label.entries, label.origins, in_image, _user(details), details)
+
+
+def _user(details: Object) -> str:
+    found = cast(Object, details.get("Config") or {}).get("User")
+    return found if isinstance(found, str) else ""
+
+
+def _first(value: Json, otherwise: str) -> str:
+    """A user's name; a number is one, too."""
+    if isinstance(value, str) and value:
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else otherwise

@@ -1,0 +1,101 @@
+"""``docker build``, with the builder that the Dockerfile needs, and what its failures mean."""
+
+import contextlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from orchestrator.devcontainer.engine import Docker
+from orchestrator.devcontainer.images.buildkit import Need
+from orchestrator.devcontainer.images.runner import Said, run
+from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed
+
+STALE_S = 86400.0
+SHOWN_LINES = 20
+
+_FRONTEND = re.compile(r"docker\.io/docker/dockerfile|docker/dockerfile|docker-image://|failed to resolve source metadata", re.ASCII)
+_BROKEN_BUILDX = "buildx component is missing"
+
+
+def builder(need: Need | None, wish: Literal["auto", "never"], docker: Docker) -> Mapping[str, str]:
+    """What to add to the environment of ``docker build``. Without a need docker chooses by itself.
+
+    Raises:
+        ConfigError: there is no BuildKit, and nothing else will do.
+    """
+    if wish == "never" or need is None:
+        if need is not None and not need.soft:
+            raise _lacking(need, "--buildkit never was given", "leave --buildkit never out")
+        return {"DOCKER_BUILDKIT": "0"} if wish == "never" else {}
+    if has_buildkit(docker):
+        return {"DOCKER_BUILDKIT": "1"}
+    if need.soft:
+        return {"DOCKER_BUILDKIT": "0"}
+    raise _lacking(need, "this docker command has no BuildKit", "install its plugin docker-buildx, or write the Dockerfile without it")
+
+
+def has_buildkit(docker: Docker) -> bool:
+    """The plugin is there, or the command is of a time when it had BuildKit inside."""
+    try:
+        docker.ask(docker.command, "buildx", "version")
+        return True
+    except EnvironmentFailed:
+        pass
+    match = re.search(r"version ([0-9]+)\.", docker.ask(docker.command, "--version"))
+    return match is not None and 18 < int(match[1]) < 23
+
+
+def build(
+    docker: Docker,
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    log: Callable[[str], None],
+    deadline_s: float,
+    stdin: BinaryIO | None = None,
+) -> Said:
+    """``words``: after ``docker build``."""
+    command = (docker.command, "build", "--force-rm", *words)
+    docker.note(f"Run: {' '.join(one if len(one) < 200 else one[:200] + '...' for one in command)}")
+    return run(command, {**docker.environ, **environ}, docker.folder, log, deadline_s, stdin)
+
+
+def failure(said: Said, what: str, need: Need | None) -> AienvError:
+    """Of a Dockerfile of the user's."""
+    shown = "\n".join(line for line in said.lines[-SHOWN_LINES:])
+    remedy = None
+    if need is not None and need.what.startswith("# syntax=") and _FRONTEND.search(shown):
+        remedy = (
+            f"line {need.line} of it, {need.what}, makes the builder fetch a frontend from a registry that cannot be reached; "
+            "take the line out, or have that image here"
+        )
+    elif _BROKEN_BUILDX in shown:
+        remedy = "install docker's plugin docker-buildx, or unset DOCKER_BUILDKIT"
+    return EnvironmentFailed(f"{what} cannot be built, docker build ended with {said.code}:\n{shown}", remedy=remedy, code="build")
+
+
+@contextlib.contextmanager
+def id_file(scratch: Path) -> Iterator[Path]:
+    """The path of a file that is not there yet. What a killed process left of such is removed after a day."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _sweep(scratch)
+    path = scratch / f"id-{secrets.token_hex(8)}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _sweep(scratch: Path) -> None:
+    old = time.time() - STALE_S
+    for path in scratch.glob("id-*"):
+        with contextlib.suppress(OSError):
+            if os.lstat(path).st_mtime < old:
+                path.unlink()
+
+
+def _lacking(need: Need, because: str, remedy: str) -> ConfigError:
+    return ConfigError(f"line {need.line} of the Dockerfile, {need.what!r}, needs BuildKit, but {because}", remedy=remedy, code="buildkit")

@@ -1,0 +1,84 @@
+"""A command whose output is told while it comes, and whose standard input may be a file."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from orchestrator.devcontainer.engine import Unasked
+from orchestrator.errors import EnvironmentFailed
+
+KEPT_LINES = 400
+MAX_LINE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """``code``: 0 for success; ``lines``: the last ones of both outputs."""
+
+    code: int
+    lines: tuple[str, ...]
+
+
+def run(
+    words: Sequence[str],
+    environ: Mapping[str, str],
+    folder: str,
+    log: Callable[[str], None],
+    deadline_s: float,
+    stdin: BinaryIO | None = None,
+) -> Said:
+    """The command's end, whatever its code.
+
+    Raises:
+        Unasked: it cannot be run.
+        EnvironmentFailed: it did not end in time.
+    """
+    try:
+        process = subprocess.Popen(
+            words,
+            env=dict(environ),
+            cwd=folder,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # it and its plugins end together
+        )
+    except OSError as problem:
+        raise Unasked(f"{words[0]} cannot be run: {problem.strerror}", remedy="install docker, or name it with --docker-path") from None
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    watch = threading.Timer(deadline_s, end)
+    watch.daemon = True
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
+    try:
+        watch.start()
+        assert process.stdout is not None
+        with process.stdout as stream:
+            while data := stream.readline(MAX_LINE):
+                line = data.decode(errors="replace").rstrip()
+                lines.append(line)
+                log(line)
+        code = process.wait()
+    finally:
+        watch.cancel()
+        if process.returncode is None:
+            _kill(process)
+            process.wait()
+    if late.is_set():
+        raise EnvironmentFailed(f"{words[0]} {words[1]} did not end within {deadline_s:g} seconds")
+    return Said(code, tuple(lines))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
