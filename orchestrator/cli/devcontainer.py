@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli.common import environ, here, paths
-from orchestrator.errors import AienvError
+from orchestrator.errors import AienvError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.devcontainer.jsonc import Json, Object
+    from orchestrator.devcontainer.life.commands import Commands
     from orchestrator.devcontainer.load import Configuration
-    from orchestrator.devcontainer.options import Parsed
+    from orchestrator.devcontainer.options import Option, Parsed
     from orchestrator.devcontainer.readconfig import Features
 
 EXAMPLES = """
 \b
 Examples:
+  aienv devcontainer up --workspace-folder .
+  aienv devcontainer exec --workspace-folder . make test
   aienv devcontainer read-configuration --workspace-folder .
   aienv devcontainer read-configuration --include-merged-configuration | jq .mergedConfiguration.remoteUser
 """
@@ -86,38 +89,155 @@ class Log:
 class _Reference(click.Command):
     """A command whose options are a table of ours, so that they are read as the reference reads them."""
 
+    table: str = ""
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from orchestrator.devcontainer.options import READ_CONFIGURATION
-
+        rows = _options(self.table)
         with formatter.section("Options"):
-            formatter.write_dl([(f"--{name}", option.help) for name, option in READ_CONFIGURATION.items() if not option.unused])
+            formatter.write_dl([(f"--{name}", option.help) for name, option in rows.items() if not option.unused])
 
 
-@devcontainer_command.command(
-    "read-configuration",
-    cls=_Reference,
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
-    epilog="\b\nExamples:\n  aienv devcontainer read-configuration --workspace-folder . --include-merged-configuration",
-)
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="")
-@click.pass_context
-def read_configuration_command(ctx: click.Context, words: tuple[str, ...]) -> None:
-    """Print the configuration of a folder as it would be used."""
-    from orchestrator.devcontainer.options import READ_CONFIGURATION, parse
+def _options(table: str) -> Mapping[str, Option]:
+    from orchestrator.devcontainer import options
 
-    log = Log("info", "text")
-    try:
-        parsed = parse(words, READ_CONFIGURATION)
-        log = Log(parsed.text("log-level") or "info", parsed.text("log-format") or "text")
-        for note in parsed.notes:
-            log.info(note)
-        document = _read(parsed, log)
-    except AienvError as problem:
-        log.error(problem)
-        ctx.exit(1)
+    found: Mapping[str, Option] = getattr(options, table)
+    return found
+
+
+def reference_command(
+    group: click.Group, name: str, table: str, *, command: bool = False, example: str
+) -> Callable[[Callable[[Given], Object | None]], click.Command]:
+    """A command of ``group`` with the options of ``table``; ``command``: another command follows them.
+
+    What is decorated gives what is printed. An error of ours is printed as the reference prints it.
+    """
+
+    def decorated(act: Callable[[Given], Object | None]) -> click.Command:
+        @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]..." if command else "")
+        @click.pass_context
+        def run(ctx: click.Context, words: tuple[str, ...]) -> None:
+            given = Given(words, table, command)
+            code = given.run(act)
+            if code:
+                ctx.exit(code)
+
+        made = group.command(
+            name,
+            cls=_Reference,
+            help=act.__doc__,
+            context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": ["--help"]},
+            epilog=f"\b\nExamples:\n  {example}",
+        )(run)
+        assert isinstance(made, _Reference)
+        made.table = table
+        return made
+
+    return decorated
+
+
+class Given:
+    """One call of a command. ``own_codes``: it ends with aienv's own exit codes, not with the reference's 0 or 1."""
+
+    def __init__(self, words: Sequence[str], table: str, command: bool, own_codes: bool = False) -> None:
+        self._words, self._table, self._is_command, self._own_codes = words, table, command, own_codes
+        self.log = Log("info", "text")
+        self.argv: tuple[str, ...] = ()
+        self.prints_errors = True
+        self.parsed: Parsed
+        self._made: Commands | None = None
+
+    def run(self, act: Callable[[Given], Object | None]) -> int:
+        """The exit code."""
+        from orchestrator.devcontainer.options import parse, parse_command
+
+        try:
+            if self._is_command:
+                self.parsed, self.argv = parse_command(self._words, _options(self._table))
+            else:
+                self.parsed = parse(self._words, _options(self._table))
+            self.log = Log(self.parsed.text("log-level") or "info", self.parsed.text("log-format") or "text")
+            for note in self.parsed.notes:
+                self.log.info(note)
+            document = act(self)
+        except AienvError as problem:
+            self.log.error(problem)
+            if self.prints_errors and not isinstance(problem, UsageError):
+                _print(self._error(problem))
+            return problem.exit_code if self._own_codes else 1
+        if document is not None:
+            _print(document)
+        return 0
+
+    def commands(self) -> Commands:
+        """What the commands do, with this call's options."""
+        from orchestrator.devcontainer.life.commands import Commands
+
+        self._made = Commands(self.parsed, environ(), paths(), (), str(here()), self.log)
+        return self._made
+
+    def _error(self, problem: AienvError) -> Object:
+        message = "\n".join(text for text in (problem.message, problem.remedy) if text)
+        found: Object = {"outcome": "error", "message": message, "description": getattr(problem, "description", problem.message)}
+        container = self._made.reached.container if self._made is not None else None
+        return {**found, **({"containerId": container} if container is not None else {})}
+
+
+def _print(document: Object) -> None:
     # Beyond ASCII as escapes: any reader of JSON reads the same, and no name from a repository drives the user's terminal.
     sys.stdout.write(json.dumps(document, separators=(",", ":")) + "\n")
     sys.stdout.flush()
+
+
+@reference_command(
+    devcontainer_command, "read-configuration", "READ_CONFIGURATION",
+    example="aienv devcontainer read-configuration --workspace-folder . --include-merged-configuration",
+)  # fmt: skip
+def read_configuration_command(given: Given) -> Object | None:
+    """Print the configuration of a folder as it would be used."""
+    given.prints_errors = False
+    return _read(given.parsed, given.log)
+
+
+@reference_command(devcontainer_command, "up", "UP", example="aienv devcontainer up --workspace-folder . --grant cap:SYS_PTRACE")
+def up_command(given: Given) -> Object | None:
+    """Make the container of a folder, or find and start it, and run its hooks."""
+    return given.commands().up()
+
+
+@reference_command(
+    devcontainer_command, "exec", "EXEC", command=True, example="aienv devcontainer exec --workspace-folder . make test"
+)  # fmt: skip
+def exec_command(given: Given) -> Object | None:
+    """Run a command in the container of a folder; its exit code is the command's."""
+    given.prints_errors = False
+    given.commands().exec(given.argv)
+    return None
+
+
+@reference_command(
+    devcontainer_command, "run-user-commands", "RUN_USER_COMMANDS", example="aienv devcontainer run-user-commands --workspace-folder ."
+)
+def run_user_commands_command(given: Given) -> Object | None:
+    """Run the hooks of a container that are due."""
+    return given.commands().run_user_commands()
+
+
+@reference_command(devcontainer_command, "set-up", "SET_UP", example="aienv devcontainer set-up --container-id NAME")
+def set_up_command(given: Given) -> Object | None:
+    """Make a container that runs a dev container, and run its hooks."""
+    return given.commands().set_up()
+
+
+@reference_command(devcontainer_command, "stop", "STOP", example="aienv devcontainer stop --workspace-folder .")
+def stop_command(given: Given) -> Object | None:
+    """Stop the container of a folder, or its compose project."""
+    return given.commands().stop()
+
+
+@reference_command(devcontainer_command, "down", "DOWN", example="aienv devcontainer down --workspace-folder . --volumes")
+def down_command(given: Given) -> Object | None:
+    """Remove the container of a folder, or its compose project."""
+    return given.commands().down()
 
 
 def _read(parsed: Parsed, log: Log) -> Object:

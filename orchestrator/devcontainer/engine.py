@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from orchestrator.devcontainer import socketapi
 from orchestrator.devcontainer.compose import Service, service
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.metadata import texts
@@ -41,7 +42,10 @@ class Docker:
 
     def containers_with(self, *filters: str) -> list[Object]:
         """Those that match all filters, as ``docker ps --filter`` has them."""
-        ids = self.ask(self.command, "ps", "-q", "-a", *(word for one in filters for word in ("--filter", one))).split()
+        path = self._socket()
+        ids = socketapi.containers(path, filters) if path else None
+        if ids is None:
+            ids = self.ask(self.command, "ps", "-q", "-a", *(word for one in filters for word in ("--filter", one))).split()
         found = self.inspect("container", *ids) if ids else []
         return [one for one in found if _table(one, "State").get("Status") != "removing"]
 
@@ -51,6 +55,8 @@ class Docker:
         Raises:
             EnvironmentFailed: there is no such thing.
         """
+        if (path := self._socket()) and len(names) == 1 and (one := socketapi.inspect(path, kind, names[0])) is not None:
+            return [one]
         text = self.ask(self.command, "inspect", "--type", kind, "--", *names)
         try:
             found = json.loads(text)
@@ -107,6 +113,10 @@ class Docker:
         except AienvError:
             version = ""
         return (self.command, "compose", *words) if version and not version.startswith("1.") else (self.compose, *words)
+
+    def _socket(self) -> str | None:
+        """Of the engine that the command would ask; None where that is the command's to know."""
+        return socketapi.socket_of(self.environ) if self.command == "docker" else None
 
     def ask(self, *words: str, deadline_s: float = ASK_S) -> str:
         """What a command prints; the first word is the program.

@@ -52,9 +52,31 @@ def parse(words: Sequence[str], options: Mapping[str, Option]) -> Parsed:
     Raises:
         UsageError: a word that no option accounts for, or a value that its option does not take.
     """
+    parsed, rest = _parsed(words, options, command=False)
+    if rest:
+        raise UsageError(f"Unknown argument: {rest[0]}")
+    return parsed
+
+
+def parse_command(words: Sequence[str], options: Mapping[str, Option]) -> tuple[Parsed, tuple[str, ...]]:
+    """Options, and the command that follows them: it begins with the first word that is none.
+
+    Raises:
+        UsageError: as ``parse``; or there is no command.
+    """
+    parsed, rest = _parsed(words, options, command=True)
+    if not rest:
+        raise UsageError("Not enough non-option arguments: got 0, need at least 1", remedy="say which command to run")
+    return parsed, rest
+
+
+def _parsed(words: Sequence[str], options: Mapping[str, Option], command: bool) -> tuple[Parsed, tuple[str, ...]]:
     found: dict[str, list[str | bool]] = {}
     rest = list(words)
-    while rest:
+    while rest and rest[0].startswith("-"):
+        if command and rest[0] == "--":
+            del rest[0]
+            break
         name, equals, given = rest.pop(0).partition("=")
         option = options.get(key := _key(name))
         if not name.startswith("--") or option is None:
@@ -67,7 +89,8 @@ def parse(words: Sequence[str], options: Mapping[str, Option]) -> Parsed:
                 raise UsageError(f"--{key} has no value")
             value = rest.pop(0)
         found.setdefault(key, []).append(_value(key, option, str(value)))
-    return Parsed({name: _final(name, option, found.get(name, [])) for name, option in options.items()}, _notes(found, options))
+    given_now = {name: _final(name, option, found.get(name, [])) for name, option in options.items()}
+    return Parsed(given_now, _notes(found, options)), tuple(rest)
 
 
 def _key(word: str) -> str:
@@ -106,27 +129,113 @@ def _perhaps(name: str, options: Mapping[str, Option]) -> str:
     return f", perhaps --{close[0]}?" if close else ""
 
 
-_NO_TERMINAL = "nothing that is run has a terminal"
+_NO_TERMINAL = "output is not formatted to a width"
+_PROBES = ("none", "loginInteractiveShell", "interactiveShell", "loginShell")
 
-READ_CONFIGURATION: Mapping[str, Option] = {
+_PLACE: Mapping[str, Option] = {
     "workspace-folder": Option("text", "The folder.  [default: here, unless --container-id or --id-label is given]"),
     "config": Option("text", "Its file.  [default: .devcontainer/devcontainer.json or .devcontainer.json]"),
     "override-config": Option("text", "A file to read in place of that one."),
-    "container-id": Option("text", "The container to look at.  [default: the one of the folder]"),
     "id-label": Option("text", "A label NAME=VALUE by which the container is found; may be repeated.", many=True),
-    "include-merged-configuration": Option("switch", "Add what image, container and features bring."),
-    "include-features-configuration": Option("switch", "Add the features, resolved."),
-    "additional-features": Option("text", "More features, as a JSON object."),
     "mount-workspace-git-root": Option("switch", "Mount the work tree around the folder.  [default: true]", default=True),
     "mount-git-worktree-common-dir": Option("switch", "Mount the repository of a linked work tree, too."),
+}
+_CONTAINER = {"container-id": Option("text", "The container to look at.  [default: the one of the folder]")}
+_PROGRAMS: Mapping[str, Option] = {
     "docker-path": Option("text", "The docker command."),
     "docker-compose-path": Option("text", "The docker-compose command, where docker has no compose."),
     "log-level": Option("text", "What goes to standard error.", choices=("info", "debug", "trace")),
     "log-format": Option("text", "How it is written.", choices=("text", "json")),
     "terminal-columns": Option("number", "Width.", unused=_NO_TERMINAL),
     "terminal-rows": Option("number", "Height.", unused=_NO_TERMINAL),
-    "user-data-folder": Option("text", "A folder for data that last.", unused="nothing is kept between commands"),
+    "user-data-folder": Option("text", "A folder for data that last.", unused="what lasts lies in our own state folder"),
     "skip-feature-auto-mapping": Option("switch", "For tests of the reference.", unused="names without a registry are never mapped"),
     "oci-auth-hardening": Option("switch", "Be strict with registries.", unused="credentials go to the registry's own host in any case"),
     "allow-cross-origin-auth-host": Option("text", "A registry's other host.", many=True, unused="registries have no exceptions here"),
 }
+_ADDITIONAL = {"additional-features": Option("text", "More features, as a JSON object.")}
+_GRANT = {"grant": Option("text", "Allow what a configuration may not have by itself, such as cap:SYS_PTRACE; may be repeated.", many=True)}
+_INCLUDE: Mapping[str, Option] = {
+    "include-configuration": Option("switch", "Add the configuration to what is printed."),
+    "include-merged-configuration": Option("switch", "Add what image, container and features bring."),
+}
+_COMMANDS: Mapping[str, Option] = {
+    "default-user-env-probe": Option("text", "userEnvProbe where nothing says it.", choices=_PROBES),
+    "remote-env": Option("text", "A variable NAME=VALUE for commands in the container; may be repeated.", many=True),
+    "container-data-folder": Option("text", "For data of users.", unused="nothing of ours is put into containers"),
+    "container-system-data-folder": Option("text", "For data of the system.", unused="nothing of ours is put into containers"),
+    "container-session-data-folder": Option("text", "For data of a session.", unused="what is learned is kept in our own state folder"),
+}
+_HOOKS: Mapping[str, Option] = {
+    "skip-non-blocking-commands": Option("switch", "Stop after the command that waitFor names."),
+    "prebuild": Option("switch", "Stop after onCreateCommand and updateContentCommand; the latter runs again."),
+    "skip-post-attach": Option("switch", "Leave out postAttachCommand."),
+    "secrets-file": Option("text", "A JSON file with variables for hooks; no log shows their values."),
+    "command-timeout": Option("number", "Seconds that one command of a hook may take.  [default: 3600]"),
+}
+_DOTFILES: Mapping[str, Option] = {
+    "dotfiles-repository": Option("text", "Your dotfiles: an address, or OWNER/NAME on GitHub."),
+    "dotfiles-install-command": Option("text", "What to run there.  [default: install.sh, bootstrap, setup ...]"),
+    "dotfiles-target-path": Option("text", "Where they go.  [default: ~/dotfiles]"),
+}
+
+READ_CONFIGURATION: Mapping[str, Option] = {
+    **_PLACE,
+    **_CONTAINER,
+    "include-merged-configuration": Option("switch", "Add what image, container and features bring."),
+    "include-features-configuration": Option("switch", "Add the features, resolved."),
+    **_ADDITIONAL,
+    **_PROGRAMS,
+}
+UP: Mapping[str, Option] = {
+    **_PLACE,
+    **_GRANT,
+    "mount": Option("text", "One more mount, as for docker run --mount; may be repeated.", many=True),
+    "workspace-mount-consistency": Option(
+        "text", "Of the workspace's mount.", choices=("consistent", "cached", "delegated"), unused="Linux knows one kind only"
+    ),
+    "gpu-availability": Option("text", "Whether there is a GPU.", choices=("all", "detect", "none")),
+    "remove-existing-container": Option("switch", "Remove the container if there is one, and make it anew."),
+    "expect-existing-container": Option("switch", "Fail if there is none."),
+    "build-no-cache": Option("switch", "Build without a cache."),
+    "cache-from": Option("text", "An image to take layers from; may be repeated.", many=True),
+    "cache-to": Option("text", "Where BuildKit puts its cache."),
+    "buildkit": Option("text", "Whether BuildKit is used.", choices=("auto", "never")),
+    "update-remote-user-uid-default": Option("text", "updateRemoteUserUID where nothing says it.", choices=("never", "on", "off")),
+    "skip-post-create": Option("switch", "Run no hook, and put in no dotfiles."),
+    **_HOOKS,
+    **_COMMANDS,
+    **_DOTFILES,
+    **_ADDITIONAL,
+    "no-lockfile": Option("switch", "Look at no lock file."),
+    "frozen-lockfile": Option("switch", "Take just what the lock file says, or fail."),
+    "omit-config-remote-env-from-metadata": Option("switch", "Leave remoteEnv out of the label.", unused="the label has all that is merged"),
+    "experimental-lockfile": Option("switch", "An older name.", unused="a lock file that is there is honoured, and none is written"),
+    "experimental-frozen-lockfile": Option("switch", "An older name.", unused="use --frozen-lockfile"),
+    **_INCLUDE,
+    **_PROGRAMS,
+}
+EXEC: Mapping[str, Option] = {**_PLACE, **_CONTAINER, **_GRANT, **_COMMANDS, **_PROGRAMS}
+RUN_USER_COMMANDS: Mapping[str, Option] = {
+    **_PLACE,
+    **_CONTAINER,
+    **_GRANT,
+    **_HOOKS,
+    "stop-for-personalization": Option("switch", "Stop before dotfiles are put in."),
+    **_COMMANDS,
+    **_DOTFILES,
+    **_PROGRAMS,
+}
+SET_UP: Mapping[str, Option] = {
+    **_CONTAINER,
+    "config": Option("text", "A file that describes it."),
+    **_GRANT,
+    "skip-post-create": Option("switch", "Run no hook, and put in no dotfiles."),
+    **{name: option for name, option in _HOOKS.items() if name != "skip-post-attach"},
+    **_COMMANDS,
+    **_DOTFILES,
+    **_INCLUDE,
+    **_PROGRAMS,
+}
+STOP: Mapping[str, Option] = {**_PLACE, **_CONTAINER, **_PROGRAMS}
+DOWN: Mapping[str, Option] = {**STOP, "volumes": Option("switch", "Remove the volumes that were made for it, too.")}

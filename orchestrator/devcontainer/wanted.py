@@ -14,6 +14,12 @@ from orchestrator.devcontainer.load import Configuration
 from orchestrator.errors import ConfigError
 
 
+def feature_cache(environ: Mapping[str, str], cache: Path, warn: Callable[[str], None]) -> Cache:
+    """What brings features: from the user's cache, else from registries. ``cache``: the folder of what was fetched."""
+    registry = Registry(Transport(environ), lambda host: find(host, environ), environ=environ)
+    return Cache(cache, registry, warn)
+
+
 def wanted_features(
     configuration: Configuration, additional: Mapping[str, Json], environ: Mapping[str, str], cache: Path, warn: Callable[[str], None]
 ) -> FeatureSet:
@@ -31,14 +37,13 @@ def wanted_features(
     if not isinstance(order, list):
         raise ConfigError("overrideFeatureInstallOrder is no list")
     here = os.path.dirname(configuration.place.path) if configuration.place else os.getcwd()
-    registry = Registry(Transport(environ), lambda host: find(host, environ), environ=environ)
     found = resolve_features(
         asked,
         config_folder=Path(here),
         workspace=Path(configuration.root or here),
         override_order=[one for one in order if isinstance(one, str)],
         additional=additional,
-        fetch=Cache(cache, registry, warn),
+        fetch=feature_cache(environ, cache, warn),
         lock=None,
         frozen=False,
     )

@@ -98,7 +98,7 @@ def schedule(how: How, wait_for: Json, done: Collection[Hook]) -> Schedule:
         if hook == "postStartCommand" and how.stop_for_personalization:
             return Schedule(tuple(due), False, "stopForPersonalization")
         again = hook == "updateContentCommand" and how.prebuild
-        if (hook not in done or again) and not (hook == "postAttachCommand" and how.skip_post_attach):
+        if (hook not in done or hook not in ONCE or again) and not (hook == "postAttachCommand" and how.skip_post_attach):
             due.append(hook)
         if hook == "updateContentCommand" and how.prebuild:
             return Schedule(tuple(due), False, "prebuild")

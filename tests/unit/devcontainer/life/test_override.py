@@ -1,0 +1,91 @@
+"""A compose project with a dev container in it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.devcontainer.life.override import project_name, read_project, with_container, with_ports
+from orchestrator.devcontainer.life.startup import Made
+from orchestrator.devcontainer.policy.container import Final
+from orchestrator.errors import ConfigError
+
+CONFIG = b"""
+services:
+  app:
+    image: i
+    build: {context: /w}
+    command: [a, $$b]
+    environment: {Q: q}
+    volumes: ['/w:/w:rw']
+    ports: [{target: 80, published: 8080}]
+    privileged: false
+  db: {image: j, mode: 0o644, on: true, none: null, f: 1.5, n: 007}
+volumes: {vv: {}}
+"""
+
+
+def made(**more: Any) -> Made:
+    given = {"image": "", "labels": {"l": "$x"}, "environ": {"E": "$y"}, "user": None, "mounts": [], "final": Final(), "entrypoints": []}
+    return Made(**{**given, **more})
+
+
+def app(**more: Any) -> Any:
+    command = more.pop("command", None)
+    document: Any = with_container(read_project(CONFIG, "app"), made(**more), argv=("$e",), command=command)
+    return document["services"]["app"]
+
+
+def test_kinds_of_values() -> None:
+    document: Any = read_project(CONFIG, "db").document
+    assert document["services"]["db"] == {"image": "j", "mode": 0o644, "on": True, "none": None, "f": 1.5, "n": 7}
+
+
+def test_no_such_service() -> None:
+    with pytest.raises(ConfigError, match="'web' configured"):
+        read_project(CONFIG, "web")
+
+
+def test_the_service_becomes_the_container() -> None:
+    found = app()
+    assert found["entrypoint"][:2] == ["/bin/sh", "-c"]
+    assert found["entrypoint"][-2:] == ["-", "$$e"]
+    assert 'exec "$$@"' in found["entrypoint"][2]
+    assert found["environment"] == {"Q": "q", "E": "$$y"}
+    assert found["labels"] == {"l": "$$x"}
+    assert found["command"] == ["a", "$$b"]
+    assert found["image"] == "i"
+    assert found["build"] == {"context": "/w"}
+    json.dumps(found)
+
+
+def test_an_image_of_ours_is_not_built() -> None:
+    final = Final(init=True, cap_add=("A",), mounts=("type=volume,source=mv,target=/mv",))
+    found = app(image="ours", user="dev", command=("x",), final=final)
+    assert (found["image"], found["user"], found["command"], found["init"], found["cap_add"]) == ("ours", "dev", ["x"], True, ["A"])
+    assert "build" not in found
+    assert found["volumes"] == ["/w:/w:rw", "mv:/mv"]
+
+
+def test_other_services_stay() -> None:
+    document: Any = with_container(read_project(CONFIG, "app"), made(), argv=(), command=None)
+    assert document["services"]["db"]["image"] == "j"
+
+
+def test_ports_are_replaced() -> None:
+    document: Any = with_ports(read_project(CONFIG, "app"), {"app": [{"target": 1}]}).document
+    assert document["services"]["app"]["ports"] == [{"target": 1}]
+    assert document["services"]["db"]["image"] == "j"
+
+
+@pytest.mark.parametrize(("environ", "env_file", "document", "file", "name"), [
+    ({}, {}, {}, "/home/me/My.App/.devcontainer/compose.yml", "myapp_devcontainer"),
+    ({}, {}, {}, "/home/me/App/compose.yml", "app"),
+    ({}, {}, {"name": "devcontainer"}, "/home/me/app/.devcontainer/c.yml", "app_devcontainer"),
+    ({}, {}, {"name": "mine"}, "/home/me/app/.devcontainer/c.yml", "mine"),
+    ({}, {"COMPOSE_PROJECT_NAME": "Of.File"}, {"name": "mine"}, "/a/c.yml", "offile"),
+    ({"COMPOSE_PROJECT_NAME": "e"}, {"COMPOSE_PROJECT_NAME": "f"}, {"name": "mine"}, "/a/c.yml", "e"),
+    ({}, {}, {}, "/---/c.yml", "default"),
+])  # fmt: skip
+def test_name(environ: dict[str, str], env_file: dict[str, str], document: dict[str, Any], file: str, name: str) -> None:
+    assert project_name(environ, env_file, document, file) == name
