@@ -1,11 +1,14 @@
-"""The features that a configuration asks for, from the user's own cache and registries. No lock file is read or written."""
+"""The features that a configuration asks for, from the user's own cache and registries, as its lock file pins them."""
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
+from orchestrator.devcontainer.features import lockfile
 from orchestrator.devcontainer.features.cache import Cache
 from orchestrator.devcontainer.features.credentials import find
+from orchestrator.devcontainer.features.lockfile import LockFile
 from orchestrator.devcontainer.features.oci import Registry
 from orchestrator.devcontainer.features.resolve import FeatureSet, resolve_features
 from orchestrator.devcontainer.features.transport import Transport
@@ -13,20 +16,27 @@ from orchestrator.devcontainer.jsonc import Json
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.errors import ConfigError
 
+Lock = Literal["honour", "ignore", "frozen"]
+
 
 def feature_cache(environ: Mapping[str, str], cache: Path, warn: Callable[[str], None]) -> Cache:
-    """What brings features: from the user's cache, else from registries. ``cache``: the folder of what was fetched."""
-    registry = Registry(Transport(environ), lambda host: find(host, environ), environ=environ)
-    return Cache(cache, registry, warn)
+    """What brings features and their files. ``cache``: the folder of what was fetched."""
+    return Cache(cache, Registry(Transport(environ), lambda host: find(host, environ), environ=environ), warn)
 
 
 def wanted_features(
-    configuration: Configuration, additional: Mapping[str, Json], environ: Mapping[str, str], cache: Path, warn: Callable[[str], None]
+    configuration: Configuration,
+    additional: Mapping[str, Json],
+    environ: Mapping[str, str],
+    cache: Path,
+    warn: Callable[[str], None],
+    lock: Lock = "honour",
 ) -> FeatureSet:
-    """``cache``: the folder of what was fetched.
+    """``cache``: the folder of what was fetched. ``lock``: take what the lock file pins, and the rest as it is now; or look at none; or
+    take just what it says.
 
     Raises:
-        ConfigError: a name, an option or a manifest is wrong, or features wait for each other.
+        ConfigError: a name, an option, a manifest or the lock file is wrong, or features wait for each other.
         NotFound: a feature is not there.
         EnvironmentFailed: it cannot be fetched.
     """
@@ -44,9 +54,30 @@ def wanted_features(
         override_order=[one for one in order if isinstance(one, str)],
         additional=additional,
         fetch=feature_cache(environ, cache, warn),
-        lock=None,
-        frozen=False,
+        lock=None if lock == "ignore" else _read(configuration),
+        frozen=lock == "frozen",
     )
     for warning in found.warnings:
         warn(warning)
     return found
+
+
+def write_lock(configuration: Configuration, features: FeatureSet) -> Path:
+    """Write what was taken beside the configuration: only where the user asked for it. Returns the file's path.
+
+    Raises:
+        ConfigError: there is no place for it, or it cannot be written.
+    """
+    if configuration.place is None:
+        raise ConfigError("a lock file lies beside a configuration, and there is none")
+    path = lockfile.path_beside(Path(configuration.place.path))
+    try:
+        lockfile.write(path, features.lock())
+    except OSError as problem:
+        raise ConfigError(f"{path} cannot be written: {problem.strerror}") from None
+    return path
+
+
+def _read(configuration: Configuration) -> LockFile | None:
+    place = configuration.place
+    return None if place is None else lockfile.read(lockfile.path_beside(Path(place.path)))

@@ -21,6 +21,13 @@ _FRONTEND = re.compile(r"docker\.io/docker/dockerfile|docker/dockerfile|docker-i
 _BROKEN_BUILDX = "buildx component is missing"
 
 
+class BuildFailed(EnvironmentFailed):
+    """``description``: what the reference calls it."""
+
+    code = "build"
+    description = "An error occurred building the image."
+
+
 def builder(need: Need | None, wish: Literal["auto", "never"], docker: Docker) -> Mapping[str, str]:
     """What to add to the environment of ``docker build``. Without a need docker chooses by itself.
 
@@ -74,7 +81,7 @@ def failure(said: Said, what: str, need: Need | None) -> AienvError:
         )
     elif _BROKEN_BUILDX in shown:
         remedy = "install docker's plugin docker-buildx, or unset DOCKER_BUILDKIT"
-    return EnvironmentFailed(f"{what} cannot be built, docker build ended with {said.code}:\n{shown}", remedy=remedy, code="build")
+    return BuildFailed(f"{what} cannot be built, docker build ended with {said.code}:\n{shown}", remedy=remedy)
 
 
 @contextlib.contextmanager

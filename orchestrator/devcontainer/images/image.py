@@ -17,6 +17,7 @@ from orchestrator.devcontainer.engine import PULL_S, Docker, image_labels
 from orchestrator.devcontainer.features.feature import Local
 from orchestrator.devcontainer.features.resolve import FOLDER, FeatureSet, Fetch, files_of
 from orchestrator.devcontainer.images import building, context, dockerfile, layer, naming
+from orchestrator.devcontainer.images.building import BuildFailed
 from orchestrator.devcontainer.images.buildkit import needs_buildkit
 from orchestrator.devcontainer.images.context import Part
 from orchestrator.devcontainer.images.dockerfile import Recipe
@@ -142,7 +143,7 @@ def extend(base: str, configuration: Configuration, features: FeatureSet | None,
 
 
 def _of_dockerfile(recipe: Recipe, job: _Job) -> Built:
-    judged = buildoptions.judge(recipe.options, job.how.grants)
+    judged = buildoptions.judge(list(recipe.options), job.how.grants)
     seen = replace(recipe, dockerfile=os.path.realpath(recipe.dockerfile), context=os.path.realpath(recipe.context))
     refuse((*judged.findings, *_outside(seen, job), *dockerfile.cache_findings(recipe.cache_from, job.how.grants)))
     for note in judged.notes:
@@ -207,7 +208,7 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
         try:
             found = id_file.read_text().strip()
         except OSError:
-            raise EnvironmentFailed(f"docker build of {recipe.dockerfile} succeeded and names no image") from None
+            raise BuildFailed(f"docker build of {recipe.dockerfile} succeeded and names no image") from None
     name = naming.of_image("dockerfile", found)
     job.docker.ask(job.docker.command, "tag", "--", found, name)
     return name, job.docker.inspect("image", name)[0]
@@ -270,7 +271,7 @@ def _feature_failure(said: Said, steps: Sequence[layer.Step]) -> AienvError:
     links = (("documentationURL", "documentation"), ("licenseURL", "licence"))
     remedy = "; ".join(f"its {what}: {values[key]}" for key, what in links if values.get(key))
     shown = "\n".join((f"the feature {step.feature.written!r} failed to install:", *lines))
-    return EnvironmentFailed(shown, remedy=remedy or None, code="feature-install")
+    return BuildFailed(shown, remedy=remedy or None, code="feature-install")
 
 
 def if_here(name: str, docker: Docker) -> Object | None:

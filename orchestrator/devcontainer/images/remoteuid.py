@@ -10,7 +10,6 @@ from orchestrator.devcontainer.images.image import How, if_here
 from orchestrator.devcontainer.images.layer import failure_lines, plain
 from orchestrator.devcontainer.images.quoting import exec_form, user_instruction
 from orchestrator.devcontainer.jsonc import Object
-from orchestrator.errors import EnvironmentFailed
 
 UNCHANGED = "[aienv uid] unchanged"
 
@@ -123,7 +122,7 @@ def _build(made: str, user: str, uid: str, gid: str, details: Object, docker: Do
     if said.code != 0:
         shown = "\n".join(failure_lines(said.lines))
         told = f"the uid of {user!r} cannot be changed in the image:\n{shown}"
-        raise EnvironmentFailed(told, remedy='"updateRemoteUserUID": false leaves it as it is', code="build")
+        raise building.BuildFailed(told, remedy='"updateRemoteUserUID": false leaves it as it is')
     if any(plain(line).startswith(UNCHANGED) for line in said.lines):
         docker.ask(docker.command, "rmi", "--", made)
         docker.ask(docker.command, "tag", "--", identity, made)
