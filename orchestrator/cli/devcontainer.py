@@ -16,7 +16,8 @@ from orchestrator.errors import AienvError, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.devcontainer.jsonc import Json, Object
-    from orchestrator.devcontainer.life.commands import Commands
+    from orchestrator.devcontainer.life.call import Call
+    from orchestrator.devcontainer.life.whole import WholeCall
     from orchestrator.devcontainer.load import Configuration
     from orchestrator.devcontainer.options import Option, Parsed
     from orchestrator.devcontainer.readconfig import Features
@@ -144,7 +145,7 @@ class Given:
         self.argv: tuple[str, ...] = ()
         self.prints_errors = True
         self.parsed: Parsed
-        self._made: Commands | None = None
+        self._whole: WholeCall | None = None
 
     def run(self, act: Callable[[Given], Object | None]) -> int:
         """The exit code."""
@@ -168,18 +169,30 @@ class Given:
             _print(document)
         return 0
 
-    def commands(self) -> Commands:
-        """What the commands do, with this call's options."""
-        from orchestrator.devcontainer.life.commands import Commands
+    def call(self) -> Call:
+        """What the commands do with a container that is there."""
+        from orchestrator.devcontainer.life.call import Call
 
-        self._made = Commands(self.parsed, environ(), paths(), (), str(here()), self.log)
-        return self._made
+        return Call(self.parsed, environ(), paths(), user_grants(), str(here()), self.log)
+
+    def whole_call(self) -> WholeCall:
+        """What ``up`` and ``down`` do."""
+        from orchestrator.devcontainer.life.whole import WholeCall
+
+        self._whole = WholeCall(self.parsed, environ(), paths(), user_grants(), str(here()), self.log)
+        return self._whole
 
     def _error(self, problem: AienvError) -> Object:
-        message = "\n".join(text for text in (problem.message, problem.remedy) if text)
-        found: Object = {"outcome": "error", "message": message, "description": getattr(problem, "description", problem.message)}
-        container = self._made.reached.container if self._made is not None else None
+        found: Object = {"outcome": "error", "message": problem.message, "description": getattr(problem, "description", problem.message)}
+        if problem.remedy:
+            found["remedy"] = problem.remedy
+        container = self._whole.reached.container if self._whole is not None else None
         return {**found, **({"containerId": container} if container is not None else {})}
+
+
+def user_grants() -> tuple[str, ...]:
+    """What the user's own configuration allows."""
+    return ()
 
 
 def _print(document: Object) -> None:
@@ -201,7 +214,7 @@ def read_configuration_command(given: Given) -> Object | None:
 @reference_command(devcontainer_command, "up", "UP", example="aienv devcontainer up --workspace-folder . --grant cap:SYS_PTRACE")
 def up_command(given: Given) -> Object | None:
     """Make the container of a folder, or find and start it, and run its hooks."""
-    return given.commands().up()
+    return given.whole_call().up()
 
 
 @reference_command(
@@ -210,7 +223,7 @@ def up_command(given: Given) -> Object | None:
 def exec_command(given: Given) -> Object | None:
     """Run a command in the container of a folder; its exit code is the command's."""
     given.prints_errors = False
-    given.commands().exec(given.argv)
+    given.call().exec(given.argv)
     return None
 
 
@@ -219,25 +232,25 @@ def exec_command(given: Given) -> Object | None:
 )
 def run_user_commands_command(given: Given) -> Object | None:
     """Run the hooks of a container that are due."""
-    return given.commands().run_user_commands()
+    return given.call().run_user_commands()
 
 
 @reference_command(devcontainer_command, "set-up", "SET_UP", example="aienv devcontainer set-up --container-id NAME")
 def set_up_command(given: Given) -> Object | None:
     """Make a container that runs a dev container, and run its hooks."""
-    return given.commands().set_up()
+    return given.call().set_up()
 
 
 @reference_command(devcontainer_command, "stop", "STOP", example="aienv devcontainer stop --workspace-folder .")
 def stop_command(given: Given) -> Object | None:
     """Stop the container of a folder, or its compose project."""
-    return given.commands().stop()
+    return given.call().stop()
 
 
 @reference_command(devcontainer_command, "down", "DOWN", example="aienv devcontainer down --workspace-folder . --volumes")
 def down_command(given: Given) -> Object | None:
     """Remove the container of a folder, or its compose project."""
-    return given.commands().down()
+    return given.whole_call().down()
 
 
 def _read(parsed: Parsed, log: Log) -> Object:

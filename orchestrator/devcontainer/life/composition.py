@@ -25,7 +25,7 @@ from orchestrator.devcontainer.life.making import (
 from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_ports
 from orchestrator.devcontainer.life.record import Records
 from orchestrator.devcontainer.life.session import Log
-from orchestrator.devcontainer.life.startup import Made, list_at, texts_of
+from orchestrator.devcontainer.life.startup import PROJECT, Made, list_at, texts_of
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.policy import compose as policy
@@ -35,7 +35,6 @@ from orchestrator.devcontainer.policy.verdict import refuse
 from orchestrator.errors import ConfigError, EnvironmentFailed
 
 UP_S = 1800.0
-PROJECT = "com.docker.compose.project"
 SERVICE = "com.docker.compose.service"
 FOLDER = "com.docker.compose.project.working_dir"
 

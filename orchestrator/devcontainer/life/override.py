@@ -97,7 +97,7 @@ def plain_name(text: str) -> str:
     return _NOT_IN_NAMES.sub("", text.lower()).lstrip("-_")
 
 
-def with_ports(project: Project, ports: Mapping[str, Sequence[Object]]) -> Project:
+def with_ports(project: Project, ports: Mapping[str, Sequence[Json]]) -> Project:
     """``ports``: by service, in place of its own."""
     services = _table(project.document.get("services"))
     changed: Object = {name: {**_table(services[name]), "ports": [*listed]} for name, listed in ports.items()}

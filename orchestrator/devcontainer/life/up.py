@@ -1,31 +1,25 @@
 """``up``: the container of a folder made or found, started, prepared; its hooks run."""
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from orchestrator.devcontainer import ids
-from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
+from orchestrator.devcontainer.engine import image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.finding import Found, Wanted, look
-from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.life.composition import make_project, start_project
 from orchestrator.devcontainer.life.hooks import commands_of
+from orchestrator.devcontainer.life.known import CONFIG_ORIGIN, Rim, configurations, read, session_of
 from orchestrator.devcontainer.life.making import Making, make_container
-from orchestrator.devcontainer.life.record import Records
-from orchestrator.devcontainer.life.session import Log, Session, Settings
-from orchestrator.devcontainer.load import Configuration, load
-from orchestrator.devcontainer.metadata import OF_CONFIG, OF_CONFIG_LATER, pick, read_label
-from orchestrator.devcontainer.policy import localenv
+from orchestrator.devcontainer.life.session import Settings
+from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.policy.verdict import Finding, refuse
-from orchestrator.devcontainer.variables import container_pass, environ_of, id_pass, substitute
 from orchestrator.errors import EnvironmentFailed, NotFound
 
 INITIALIZE_S = 3600.0
 START_S = 120.0
-CONFIG_ORIGIN = "devcontainer.json"
-
 Resolve = Callable[[Configuration], FeatureSet | None]
 
 
@@ -50,18 +44,7 @@ class Reached:
     project: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rim:
-    """What it works with. ``environ``: the caller's, of which a configuration sees what was granted."""
-
-    environ: Mapping[str, str] = field(repr=False)
-    docker: Docker
-    records: Records
-    resolve: Resolve
-    log: Log
-
-
-def up(request: Request, rim: Rim, reached: Reached) -> Object:
+def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object:
     """What is printed when it went well.
 
     Raises:
@@ -77,7 +60,7 @@ def up(request: Request, rim: Rim, reached: Reached) -> Object:
     if found.container is None:
         if request.expect_existing:
             raise NotFound("The expected container does not exist.", remedy="leave out --expect-existing-container, and it is made")
-        found = _made(configuration, labels, request, rim, reached)
+        found = _made(configuration, labels, request, rim, resolve, reached)
     else:
         reached.container = str(found.container["Id"])
         found = _started(found, configuration, request, rim)
@@ -92,24 +75,6 @@ def up(request: Request, rim: Rim, reached: Reached) -> Object:
         document["composeProjectName"] = reached.project
     document |= {"remoteUser": session.user, "remoteWorkspaceFolder": session.folder}
     return {**document, **configurations(session, request.include_configuration, request.include_merged)}
-
-
-def read(wanted: Wanted, grants: Grants, rim: Rim) -> tuple[Configuration, Mapping[str, str]]:
-    """The configuration with its own id, and the labels of its container. Variables of this machine are seen where they were granted.
-
-    Raises:
-        ConfigError: the file cannot be understood.
-    """
-    configuration = load(wanted.file, localenv.visible(rim.environ, grants))
-    for warning in configuration.warnings:
-        rim.log.warn(warning)
-    for note in localenv.notes(localenv.asked(configuration.raw), rim.environ, grants):
-        rim.log.warn(note)
-    if wanted.id_labels:
-        labels = ids.labels_of(wanted.id_labels)
-    else:
-        labels = ids.default_labels(wanted.file.folder or "", configuration.place.path if configuration.place else None)
-    return configuration.then(id_pass(ids.devcontainer_id(labels))), labels
 
 
 def initialize(configuration: Configuration, grants: Grants, rim: Rim) -> None:
@@ -141,39 +106,6 @@ def initialize(configuration: Configuration, grants: Grants, rim: Rim) -> None:
         raise EnvironmentFailed(f"the initializeCommand failed with exit code {next(code for code in codes if code)}")
 
 
-def session_of(
-    found: Found, configuration: Configuration, settings: Settings, rim: Rim, *, features: Sequence[Object] = ()
-) -> Session:
-    """What is known of a container, for commands in it: its label's entries and what of the file still counts."""
-    assert found.container is not None
-    environ = environ_of(container_environ(found.container))
-    known = configuration.then(container_pass(environ))
-    labels = image_labels(found.container)
-    label = read_label(labels)
-    if label.problem:
-        rim.log.warn(label.problem)
-    own = [known.substituted(one) for one in label.entries]
-    of_file = pick(known.config, OF_CONFIG_LATER if own and _all_in(found.labels, labels) else OF_CONFIG)
-    entries = [*own, *(known.substituted(one) for one in features), *([of_file] if of_file else [])]
-    origins = [_origin(entry) for entry in own]
-    if own and _all_in(found.labels, labels) and "id" not in own[-1]:
-        origins[-1] = CONFIG_ORIGIN
-    origins += [_origin(one) for one in features] + ([CONFIG_ORIGIN] if of_file else [])
-    entries = [_object(substitute(entry, container_pass(environ))) for entry in entries]
-    return Session(rim.docker, Found(found.container, found.labels), known, entries, origins, rim.records, settings, rim.log)
-
-
-def configurations(session: Session, plain: bool, merged: bool) -> Object:
-    """What ``--include-configuration`` and ``--include-merged-configuration`` add."""
-    configuration = session.configuration
-    found: Object = {}
-    if plain:
-        found["configuration"] = configuration.placed(configuration.config)
-    if merged:
-        found["mergedConfiguration"] = configuration.placed(session.merged)
-    return found
-
-
 def remove(container: Object, rim: Rim) -> None:
     """A container, and what was learned of it."""
     name = str(container["Id"])
@@ -181,9 +113,11 @@ def remove(container: Object, rim: Rim) -> None:
     rim.records.forget(name)
 
 
-def _made(configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, reached: Reached) -> Found:
+def _made(
+    configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, resolve: Resolve, reached: Reached
+) -> Found:
     making = replace(request.making, labels=labels)
-    features = rim.resolve(configuration)
+    features = resolve(configuration)
     if "dockerComposeFile" in configuration.config:
         name = make_project(configuration, features, rim.docker, rim.environ, making, rim.records, rim.log)
     else:
@@ -219,17 +153,3 @@ def _must_run(container: Object, rim: Rim) -> None:
             f"the container ended at once, with exit code {state.get('ExitCode')}{f': {said}' if said else ''}",
             remedy="is there a /bin/sh in the image, and does its command stay?",
         )
-
-
-def _all_in(wanted: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(labels.get(name) for name in wanted)
-
-
-def _origin(entry: Object) -> str:
-    name = entry.get("id")
-    return f"Feature '{name}'" if isinstance(name, str) else "the image"
-
-
-def _object(value: Json) -> Object:
-    assert isinstance(value, dict)
-    return value
