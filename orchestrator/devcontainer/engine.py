@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from orchestrator.devcontainer import socketapi
-from orchestrator.devcontainer.compose import Service, service
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.metadata import texts
 from orchestrator.errors import AienvError, BackendUnavailable, EnvironmentFailed
@@ -85,15 +84,6 @@ class Docker:
         except EnvironmentFailed:
             return False
         return True
-
-    def service(self, name: str, files: Sequence[str], env_file: str | None) -> Service:
-        """Service ``name`` of the project in ``files``, as compose itself reads them.
-
-        Raises:
-            EnvironmentFailed: compose cannot read them.
-            ConfigError: there is no such service.
-        """
-        return service(self.compose_config(files, env_file), name, files[0])
 
     def compose_config(self, files: Sequence[str], env_file: str | None) -> bytes:
         """The project in ``files`` as compose itself reads them; services with a profile count, where profiles are known.

@@ -8,6 +8,8 @@ from orchestrator.errors import UsageError
 
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
+MADE = "dev.aienv.devcontainer"  # of what we made: containers, volumes, images
+PROJECT = "com.docker.compose.project"
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _LENGTH = 52  # 256 bits, five in a digit

@@ -209,7 +209,7 @@ UP: Mapping[str, Option] = {
     **_ADDITIONAL,
     "no-lockfile": Option("switch", "Look at no lock file."),
     "frozen-lockfile": Option("switch", "Take just what the lock file says, or fail."),
-    "omit-config-remote-env-from-metadata": Option("switch", "Leave remoteEnv out of the label.", unused="the label has all that is merged"),
+    "omit-config-remote-env-from-metadata": Option("switch", "Leave remoteEnv out of the label.", unused="the label has all of it"),
     "experimental-lockfile": Option("switch", "An older name.", unused="a lock file that is there is honoured, and none is written"),
     "experimental-frozen-lockfile": Option("switch", "An older name.", unused="use --frozen-lockfile"),
     **_INCLUDE,

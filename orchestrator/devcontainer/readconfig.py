@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from orchestrator.devcontainer.compose import service as service_of
 from orchestrator.devcontainer.composefiles import compose_files
 from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
 from orchestrator.devcontainer.finding import Found, Wanted, Warn, find
@@ -138,7 +139,7 @@ def _base(configuration: Configuration, docker: Docker, environ: Mapping[str, st
         return _base_of(os.path.normpath(os.path.join(folder, name)), arguments, target if isinstance(target, str) else None)
     if "dockerComposeFile" in config:
         files, env_file = compose_files(config["dockerComposeFile"], folder, docker.folder, environ)
-        service = docker.service(str(config.get("service")), files, env_file)
+        service = service_of(docker.compose_config(files, env_file), str(config.get("service")), files[0])
         return service.image if service.dockerfile is None else _base_of(service.dockerfile, service.arguments, service.target)
     image = config.get("image")
     if not isinstance(image, str) or not image:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.devcontainer.composefiles import clients_environ
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.finding import Found, Wanted, look
+from orchestrator.devcontainer.ids import PROJECT
 from orchestrator.devcontainer.jsonc import BadJson, Object, parse
 from orchestrator.devcontainer.life.hooks import How
 from orchestrator.devcontainer.life.inside import exec_of, variables_file
@@ -14,7 +15,6 @@ from orchestrator.devcontainer.life.probing import DEFAULT_PROBE
 from orchestrator.devcontainer.life.record import Records
 from orchestrator.devcontainer.life.running import COMMAND_S
 from orchestrator.devcontainer.life.session import Dotfiles, Log, Session, Settings
-from orchestrator.devcontainer.life.startup import PROJECT
 from orchestrator.devcontainer.load import Asked, Configuration
 from orchestrator.devcontainer.locate import read_file, workspace_root
 from orchestrator.devcontainer.options import Parsed

@@ -10,11 +10,13 @@ from pathlib import Path
 from orchestrator.devcontainer.composefiles import clients_environ, compose_files, environ_in
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
+from orchestrator.devcontainer.ids import PROJECT
 from orchestrator.devcontainer.images.image import extend
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.making import (
     Making,
     environ_of_merged,
+    foreign_volumes,
     ground_of,
     image_for,
     judged,
@@ -25,7 +27,7 @@ from orchestrator.devcontainer.life.making import (
 from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_ports
 from orchestrator.devcontainer.life.record import Records
 from orchestrator.devcontainer.life.session import Log
-from orchestrator.devcontainer.life.startup import PROJECT, Made, list_at, texts_of
+from orchestrator.devcontainer.life.startup import Made, list_at, texts_of
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.policy import compose as policy
@@ -53,15 +55,15 @@ def make_project(
     files, env_file = _files(configuration, docker, environ)
     project = _read(configuration, docker, files, env_file)
     folder = os.path.dirname(files[0])
-    project = _judged(project, folder, configuration, making, log)
     beside = environ_in(env_file or os.path.join(folder, ".env"))
     name = _free_name(project_name(environ, beside, project.document, files[0]), folder, docker)
+    project = _judged(project, folder, configuration, docker, making, name, log)
     place = records.project(name)
     place.write(json.dumps(project.document).encode())
     base = _base(project, docker, name, place.path)
     built = extend(base, configuration, features, docker, making.images)
     found = satisfied(judged_entries(built, configuration))
-    verdict = judged(found.entries, configuration, docker, making, log)
+    verdict = judged(found.entries, configuration, making, log)
     merged = merge(configuration.config, [one.values for one in found.entries])
     user = text_or_none(merged.get("containerUser"))
     image = image_for(built.image, merged, user or project.text("user") or built.user, docker, making)
@@ -107,7 +109,9 @@ def _read(configuration: Configuration, docker: Docker, files: list[str], env_fi
     return read_project(docker.compose_config(files, env_file), service)
 
 
-def _judged(project: Project, folder: str, configuration: Configuration, making: Making, log: Log) -> Project:
+def _judged(
+    project: Project, folder: str, configuration: Configuration, docker: Docker, making: Making, name: str, log: Log
+) -> Project:  # fmt: skip
     """The project, its ports bound as they may be.
 
     Raises:
@@ -119,6 +123,7 @@ def _judged(project: Project, folder: str, configuration: Configuration, making:
     for note in verdict.notes:
         log.warn(note)
     refuse(verdict.findings)
+    refuse(foreign_volumes(verdict.volumes, docker, making, name))
     return with_ports(project, verdict.ports)
 
 

@@ -8,13 +8,14 @@ from typing import Literal
 from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
+from orchestrator.devcontainer.ids import MADE, PROJECT
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.images.remoteuid import with_remote_uid
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.inside import Exec, run, variable_options
 from orchestrator.devcontainer.life.probing import text
 from orchestrator.devcontainer.life.session import Log
-from orchestrator.devcontainer.life.startup import MADE, Made, own_argv, run_words, texts_of
+from orchestrator.devcontainer.life.startup import Made, own_argv, run_words, texts_of
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge, mount_fields
 from orchestrator.devcontainer.metadata import LABEL, as_label
@@ -54,7 +55,8 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     built = make_image(configuration, features, docker, making.images)
     entries = judged_entries(built, configuration)
     found = satisfied(entries)
-    verdict = judged(found.entries, configuration, docker, making, log)
+    verdict = judged(found.entries, configuration, making, log)
+    refuse(foreign_volumes(verdict.final.volumes, docker, making))
     merged = merge(configuration.config, [one.values for one in found.entries])
     user = verdict.final.user or text_or_none(merged.get("containerUser"))
     image = image_for(built.image, merged, user or built.user, docker, making)
@@ -84,8 +86,9 @@ def judged_entries(built: Built, configuration: Configuration) -> list[Entry]:
     return [Entry(origin, configuration.substituted(entry)) for origin, entry in pairs]
 
 
-def judged(entries: Sequence[Entry], configuration: Configuration, docker: Docker, making: Making, log: Log) -> Verdict:
-    """
+def judged(entries: Sequence[Entry], configuration: Configuration, making: Making, log: Log) -> Verdict:
+    """What may be made.
+
     Raises:
         PolicyRefused: names everything that was not granted.
     """
@@ -94,10 +97,7 @@ def judged(entries: Sequence[Entry], configuration: Configuration, docker: Docke
     verdict = policy.judge(entries, configuration.config, ground, making.grants)
     for note in verdict.notes:
         log.warn(note)
-    findings = [*verdict.findings]
-    if not findings:
-        findings += prepare_volumes(verdict.final.volumes, docker, making)
-    refuse(findings)
+    refuse(verdict.findings)
     return verdict
 
 
@@ -111,23 +111,28 @@ def ground_of(configuration: Configuration, paths: Sequence[str]) -> WorkspaceGr
     return WorkspaceGround(tuple(folders), {path: os.path.realpath(path) for path in (*paths, *folders)})
 
 
-def prepare_volumes(names: Sequence[str], docker: Docker, making: Making) -> list[Finding]:
-    """Volumes that are not there are made, so that it is known for whom. One that belongs to something else is a finding."""
+def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, project: str | None = None) -> list[Finding]:
+    """Volumes that are there and belong to something else. ``project``: compose's, which makes those that are missing; without one they
+    are made here, so that it is known for whom."""
     findings: list[Finding] = []
     folder = folder_label(making)
     for name in names:
+        if making.grants.allows(f"volume:{name}"):
+            continue
         try:
             labels = image_labels({"Config": docker.inspect("volume", name)[0]})
         except EnvironmentFailed:
-            docker.ask(docker.command, "volume", "create", "--label", f"{MADE}=1", "--label", f"{OF_FOLDER}={folder}", name)
+            if project is None:
+                docker.ask(docker.command, "volume", "create", "--label", f"{MADE}=1", "--label", f"{OF_FOLDER}={folder}", name)
             continue
-        if labels.get(OF_FOLDER) == folder or making.grants.allows(f"volume:{name}"):
-            continue
-        users = docker.containers_with(f"volume={name}")
-        others = [one for one in users if not all(image_labels(one).get(key) == value for key, value in making.labels.items())]
-        if others or OF_FOLDER in labels or "com.docker.compose.project" in labels:
+        if OF_FOLDER in labels or PROJECT in labels:
+            ours = labels.get(OF_FOLDER) == folder or labels.get(PROJECT, "") == project
+        else:
+            users = [image_labels(one) for one in docker.containers_with(f"volume={name}")]
+            ours = all(all(one.get(key) == value for key, value in making.labels.items()) or one.get(PROJECT, "") == project for one in users)
+        if not ours:
             why = "a volume of that name is there, and belongs to something else"
-            findings.append(Finding(f"volume {name}", "the configuration", why, f"volume:{name}"))
+            findings.append(Finding(f"the volume {name}", "the configuration", why, f"volume:{name}"))
     return findings
 
 

@@ -15,7 +15,6 @@ from orchestrator.devcontainer.life.inside import User, look, patch, probe, writ
 from orchestrator.devcontainer.life.probing import DEFAULT_PROBE, SHELL_OPTIONS, probed, remote_environ
 from orchestrator.devcontainer.life.record import Moments, Record, Records, moments
 from orchestrator.devcontainer.life.running import COMMAND_S, Place, run_step
-from orchestrator.devcontainer.life.startup import MADE
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.variables import environ_of
@@ -222,10 +221,3 @@ def _address(repository: str) -> str:
     parts = repository.split("/")
     is_short = len(parts) == 2 and all(part and shlex.quote(part) == part for part in parts) and ":" not in repository
     return f"https://github.com/{repository}.git" if is_short and not repository.startswith((".", "/")) else repository
-
-
-def is_ours(container: Object) -> bool:
-    """Whether we made it."""
-    config = container.get("Config")
-    labels = config.get("Labels") if isinstance(config, dict) else None
-    return isinstance(labels, dict) and MADE in labels

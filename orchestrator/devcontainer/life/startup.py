@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.policy.container import Final
 
-PROJECT = "com.docker.compose.project"
-MADE = "dev.aienv.devcontainer"  # label of what we made: containers, volumes, images
-
 
 @dataclass(frozen=True, slots=True)
 class Made:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from orchestrator.devcontainer import ids
 from orchestrator.devcontainer.engine import image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.finding import Found, Wanted, look
@@ -66,7 +67,7 @@ def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object
         found = _started(found, configuration, request, rim)
     assert found.container is not None
     reached.container = str(found.container["Id"])
-    reached.project = image_labels(found.container).get("com.docker.compose.project")
+    reached.project = image_labels(found.container).get(ids.PROJECT)
     session = session_of(found, configuration, request.settings, rim)
     session.run_hooks()
     session.ready()
@@ -136,7 +137,7 @@ def _started(found: Found, configuration: Configuration, request: Request, rim: 
         return found
     if status == "paused":
         rim.docker.ask(rim.docker.command, "unpause", name)
-    elif (project := image_labels(found.container).get("com.docker.compose.project")) and "dockerComposeFile" in configuration.config:
+    elif (project := image_labels(found.container).get(ids.PROJECT)) and "dockerComposeFile" in configuration.config:
         start_project(project, found.container, rim.docker, rim.records)
     else:
         rim.docker.ask(rim.docker.command, "start", name, deadline_s=START_S)

@@ -7,6 +7,7 @@ from typing import Literal, cast
 from orchestrator.devcontainer.engine import image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.finding import look
+from orchestrator.devcontainer.ids import PROJECT
 from orchestrator.devcontainer.images.image import How as ImagesHow
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.call import STOP_S, Call
@@ -14,7 +15,6 @@ from orchestrator.devcontainer.life.hooks import How
 from orchestrator.devcontainer.life.known import read
 from orchestrator.devcontainer.life.making import OF_FOLDER, Making, folder_label
 from orchestrator.devcontainer.life.session import Log
-from orchestrator.devcontainer.life.startup import PROJECT
 from orchestrator.devcontainer.life.up import Reached, Request, up
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.options import Parsed
