@@ -129,7 +129,7 @@ def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, projec
             ours = labels.get(OF_FOLDER) == folder or labels.get(PROJECT, "") == project
         else:
             users = [image_labels(one) for one in docker.containers_with(f"volume={name}")]
-            ours = all(all(one.get(key) == value for key, value in making.labels.items()) or one.get(PROJECT, "") == project for one in users)
+            ours = all(one.get(PROJECT, "") == project or making.labels.items() <= one.items() for one in users)
         if not ours:
             why = "a volume of that name is there, and belongs to something else"
             findings.append(Finding(f"the volume {name}", "the configuration", why, f"volume:{name}"))
