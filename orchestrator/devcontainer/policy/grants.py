@@ -1,8 +1,9 @@
 """The words with which somebody allows what dev containers may not have by themselves. Pure.
 
-``cap:SYS_PTRACE``, ``mount:/home/me/data``, ``privileged``... Each comes from ``--grant`` or the user's configuration, never from a repository.
+``cap:SYS_PTRACE``, ``mount:/home/me/data``, ``privileged``...: from ``--grant`` or the user's configuration, never from a repository.
 """
 
+import ipaddress
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ _OPTION = re.compile(r"--[a-z0-9][a-z0-9-]{0,60}", re.ASCII)
 _COMPOSE_KEY = re.compile(r"[A-Za-z0-9_.-]{1,120}", re.ASCII)
 _ENVIRONMENT = re.compile(r"[^=:}\x00-\x20]{1,200}")
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", re.ASCII)
-_PORT = re.compile(r"(?P<address>\[?[0-9A-Fa-f:.]+\]?):(?P<port>[0-9]{1,5})", re.ASCII)
+_PORT = re.compile(r"(?P<address>\[?[0-9A-Fa-f:.]+\]?):(?P<first>[0-9]{1,5})(-(?P<last>[0-9]{1,5}))?", re.ASCII)
 
 
 # --- the value behind the colon: each reader gives its one spelling, or None ----------------------------------------------------
@@ -48,11 +49,16 @@ def security_option(text: str) -> str | None:
 
 
 def published(text: str) -> str | None:
-    """``ADDRESS:HOSTPORT``; an IPv6 address with or without brackets."""
+    """``ADDRESS:HOSTPORT``, or ``ADDRESS:FIRST-LAST``; port 0 is one that the engine chooses."""
     match = _PORT.fullmatch(text)
-    if match is None or int(match["port"]) > 65535:
+    if match is None:
         return None
-    return f"{match['address'].strip('[]').lower()}:{int(match['port'])}"
+    try:
+        address = ipaddress.ip_address(match["address"].strip("[]"))
+    except ValueError:
+        return None
+    ports = [int(one) for one in (match["first"], match["last"]) if one is not None]
+    return f"{address}:{'-'.join(map(str, dict.fromkeys(ports)))}" if max(ports) <= 65535 else None
 
 
 def _matching(pattern: re.Pattern[str]) -> Callable[[str], str | None]:

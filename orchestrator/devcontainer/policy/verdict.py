@@ -47,7 +47,7 @@ class WorkspaceGround:
 
 def grant_line(words: Iterable[str]) -> str:
     """``--grant a --grant b``, to be typed."""
-    return " ".join(f"--grant {shlex.quote(word)}" for word in dict.fromkeys(words))
+    return " ".join(f"--grant {shlex.quote(word) if word.isprintable() else ascii(word)}" for word in dict.fromkeys(words))
 
 
 def refuse(findings: Sequence[Finding]) -> None:
