@@ -99,10 +99,29 @@ class _Reference(click.Command):
 
 
 def _options(table: str) -> Mapping[str, Option]:
+    if table == "BUILD":
+        from orchestrator.devcontainer.images.options import BUILD
+
+        return BUILD
+    if table == "TEMPLATES_APPLY":
+        from orchestrator.devcontainer.templates.options import TEMPLATES_APPLY
+
+        return TEMPLATES_APPLY
     from orchestrator.devcontainer import options
 
     found: Mapping[str, Option] = getattr(options, table)
     return found
+
+
+def _long(words: Sequence[str], table: str) -> Sequence[str]:
+    """What the reference takes besides long options, as these."""
+    if table == "BUILD" and words and not words[0].startswith("-"):
+        return ("--workspace-folder", *words)
+    if table == "TEMPLATES_APPLY":
+        from orchestrator.devcontainer.templates.options import long
+
+        return long(words)
+    return words
 
 
 def reference_command(
@@ -155,7 +174,7 @@ class Given:
             if self._is_command:
                 self.parsed, self.argv = parse_command(self._words, _options(self._table))
             else:
-                self.parsed = parse(self._words, _options(self._table))
+                self.parsed = parse(_long(self._words, self._table), _options(self._table))
             self.log = Log(self.parsed.text("log-level") or "info", self.parsed.text("log-format") or "text")
             for note in self.parsed.notes:
                 self.log.info(note)
@@ -239,6 +258,28 @@ def run_user_commands_command(given: Given) -> Object | None:
 def set_up_command(given: Given) -> Object | None:
     """Make a container that runs a dev container, and run its hooks."""
     return given.call().set_up()
+
+
+@reference_command(devcontainer_command, "build", "BUILD", example="aienv devcontainer build --workspace-folder . --image-name app:dev")
+def build_command(given: Given) -> Object | None:
+    """Build the image of a folder, with features and metadata in it."""
+    return given.whole_call().build()
+
+
+@devcontainer_command.group("templates", cls=_ReferenceGroup)
+def templates_command() -> None:
+    """Put templates into projects; aienv templates has more."""
+
+
+@reference_command(
+    templates_command, "apply", "TEMPLATES_APPLY", example="aienv devcontainer templates apply -w . -t python"
+)  # fmt: skip
+def templates_apply_command(given: Given) -> Object | None:
+    """Write the files of a template into a folder."""
+    from orchestrator.devcontainer.templates.apply import apply, request_of
+
+    folder = paths().cache / "features"
+    return apply(request_of(given.parsed, here()), here(), environ(), folder, given.log.warn)
 
 
 @reference_command(devcontainer_command, "stop", "STOP", example="aienv devcontainer stop --workspace-folder .")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.devcontainer.composefiles import clients_environ, compose_files, environ_in
@@ -25,7 +25,7 @@ from orchestrator.devcontainer.life.making import (
     text_or_none,
 )  # fmt: skip
 from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_ports
-from orchestrator.devcontainer.life.record import Records
+from orchestrator.devcontainer.life.record import ProjectFile, Records
 from orchestrator.devcontainer.life.session import Log
 from orchestrator.devcontainer.life.startup import Made, list_at, texts_of
 from orchestrator.devcontainer.load import Configuration
@@ -41,12 +41,22 @@ SERVICE = "com.docker.compose.service"
 FOLDER = "com.docker.compose.project.working_dir"
 
 
-def make_project(
-    configuration: Configuration, features: FeatureSet | None, docker: Docker, environ: Mapping[str, str], making: Making,
-    records: Records, log: Log,
-) -> str:  # fmt: skip
-    """The id of the service's container; the project's other services run, too.
+@dataclass(frozen=True, slots=True)
+class Based:
+    """A project that was read and judged, its service's ``image`` built or known. ``docker``: sees no more variables than was granted."""
 
+    docker: Docker
+    project: Project
+    image: str
+    folder: str
+    name: str
+    file: ProjectFile
+
+
+def base_of_service(
+    configuration: Configuration, docker: Docker, environ: Mapping[str, str], making: Making, records: Records, log: Log
+) -> Based:
+    """
     Raises:
         PolicyRefused: names everything that was not granted; nothing was made.
         ConfigError, EnvironmentFailed: it could not be made.
@@ -60,7 +70,21 @@ def make_project(
     project = _judged(project, folder, configuration, docker, making, name, log)
     place = records.project(name)
     place.write(json.dumps(project.document).encode())
-    base = _base(project, docker, name, place.path)
+    return Based(docker, project, _base(project, docker, name, place.path), folder, name, place)
+
+
+def make_project(
+    configuration: Configuration, features: FeatureSet | None, docker: Docker, environ: Mapping[str, str], making: Making,
+    records: Records, log: Log,
+) -> str:  # fmt: skip
+    """The id of the service's container; the project's other services run, too.
+
+    Raises:
+        PolicyRefused: names everything that was not granted; nothing was made.
+        ConfigError, EnvironmentFailed: it could not be made.
+    """
+    based = base_of_service(configuration, docker, environ, making, records, log)
+    docker, project, base, folder, name, place = based.docker, based.project, based.image, based.folder, based.name, based.file
     built = extend(base, configuration, features, docker, making.images)
     found = satisfied(judged_entries(built, configuration))
     verdict = judged(found.entries, configuration, making, log)

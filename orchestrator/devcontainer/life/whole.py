@@ -5,12 +5,15 @@ from dataclasses import replace
 from typing import Literal, cast
 
 from orchestrator.devcontainer.engine import image_labels
+from orchestrator.devcontainer.features.cache import Cache
 from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.finding import look
 from orchestrator.devcontainer.ids import PROJECT
+from orchestrator.devcontainer.images.command import build, how_of, lock_of
 from orchestrator.devcontainer.images.image import How as ImagesHow
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.call import STOP_S, Call
+from orchestrator.devcontainer.life.composition import base_of_service
 from orchestrator.devcontainer.life.hooks import How
 from orchestrator.devcontainer.life.known import read
 from orchestrator.devcontainer.life.making import OF_FOLDER, Making, folder_label
@@ -72,11 +75,32 @@ class WholeCall(Call):
                 self._remove("volume", one)
         return {"outcome": "success", "removed": list(removed)}
 
+    def build(self) -> Object:
+        """The image, and its names.
+
+        Raises:
+            PolicyRefused: something was not granted.
+            AienvError: it could not be built.
+        """
+        configuration, _ = read(self.wanted, self.grants, self.rim)
+        how = how_of(self.parsed, self.paths.cache / "devcontainer", self.grants, self._fetch(), self.log.info)
+        service = None
+        if "dockerComposeFile" in configuration.config:
+            making = replace(self._making(), images=how)
+
+            def service() -> str:
+                return base_of_service(configuration, self.rim.docker, self.environ, making, self.rim.records, self.log).image
+
+        return build(configuration, self._resolve(configuration), self.rim.docker, how, self.parsed, service)
+
+    def _fetch(self) -> Cache:
+        return feature_cache(self.environ, self.paths.cache / "features", self.log.warn)
+
     def _making(self) -> Making:
         images = ImagesHow(
             cache=self.paths.cache / "devcontainer",
             grants=self.grants,
-            fetch=feature_cache(self.environ, self.paths.cache / "features", self.log.warn),
+            fetch=self._fetch(),
             log=self.log.info,
             no_cache=self.switch("build-no-cache"),
             cache_from=self.texts("cache-from"),
@@ -97,7 +121,7 @@ class WholeCall(Call):
         additional: Mapping[str, Json] = additional_features(self.text("additional-features"))
         if not configuration.config.get("features") and not additional:
             return None
-        return wanted_features(configuration, additional, self.environ, self.paths.cache / "features", self.log.warn)
+        return wanted_features(configuration, additional, self.environ, self.paths.cache / "features", self.log.warn, lock_of(self.parsed))
 
     def _remove(self, kind: str, wanted: str) -> None:
         docker = self.rim.docker
