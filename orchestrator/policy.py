@@ -17,6 +17,7 @@ from orchestrator.config.values import VARIABLE_NAME
 from orchestrator.egress.rules import rule_text
 from orchestrator.egress.standins import split_bound
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.devcontainer import INSIDE_HOME, INSIDE_NAME
 from orchestrator.model.network import PHASES, NetRule, Phase
 from orchestrator.model.plan import Plan
 from orchestrator.model.task import Limits
@@ -331,6 +332,26 @@ def _proper_variables(plan: Plan) -> bool:
     return all(VARIABLE_NAME.fullmatch(name) and "\0" not in value for name, value in plan.env)
 
 
+def _proper_devcontainer(plan: Plan) -> bool:
+    """What comes of a repository's file names nothing but places and people inside, and runs nothing but inside."""
+    found = plan.devcontainer
+    if found is None:
+        return True
+    names = [*(name for name, _ in found.env), *found.unset]
+    texts = [*(value for _, value in found.env), *(word for hook in found.hooks for one in hook.commands for word in one.argv)]
+    user = found.user
+    return (
+        plan.backend == "docker"
+        and all(VARIABLE_NAME.fullmatch(name) for name in names)
+        and not any("\0" in text for text in texts)
+        and user.name != "root"
+        and INSIDE_NAME.fullmatch(user.name) is not None
+        and INSIDE_HOME.fullmatch(user.home) is not None
+        and (found.folder + "/").startswith(plan.workspace + "/")
+        and ".." not in found.folder.split("/")
+    )
+
+
 RULES: Mapping[str, Rule] = {
     "schema": _must("schema", lambda plan: plan.schema == "aienv.plan/1", "aienv.plan/1"),
     "task": _must("task", lambda plan: TASK_NAME.fullmatch(plan.task) is not None and ".." not in plan.task, "a task name"),
@@ -371,6 +392,10 @@ RULES: Mapping[str, Rule] = {
     "output": _all(_output, _only_when("output.push", lambda plan: plan.output.push)),
     "keep": _only_when("keep", lambda plan: plan.keep),
     "require_isolation": _floor,
+    "devcontainer": _all(
+        _must("devcontainer", _proper_devcontainer, "a configuration that was settled for a container"),
+        _only_asked("devcontainer.grants", lambda plan: plan.devcontainer.granted if plan.devcontainer is not None else ()),
+    ),
     "guard": _all(_guard, _only_when("guard.learn", lambda plan: plan.guard is not None and plan.guard.learn)),
 }
 

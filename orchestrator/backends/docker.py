@@ -9,6 +9,7 @@ import io
 import itertools
 import platform
 import posixpath
+import secrets
 import socket
 import tarfile
 import tempfile
@@ -200,6 +201,27 @@ class Engine:
             file.seek(0)
             yield file
 
+    def file_of_image(self, image: str, path: str, max_bytes: int) -> bytes | None:
+        """A regular file of the image with that id, up to ``max_bytes``; None: there is none, or it is larger. Nothing of it is run.
+
+        A container is made for it and never started; if we are killed in between, ``aienv gc`` knows it as an environment of ours.
+        """
+        mark = f"look-{secrets.token_hex(4)}"
+        labels = {docker_args.MANAGED: "1", docker_args.RUN: mark, docker_args.ROLE: "task"}
+        body = {"Image": image, "Labels": labels, "Entrypoint": ["-"], "Cmd": [], "HostConfig": {"NetworkMode": "none"}}
+        name = docker_args.container_name(mark, "task")
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._discard_container, name)
+            container = self.create(name, body, CALL_S)
+            try:
+                with self._client(f"read {path} of the image") as client:
+                    chunks, _ = client.get_archive(container, path)
+                    return _lone_file(chunks, max_bytes)
+            except EngineRefused as problem:
+                if problem.status == 404:
+                    return None
+                raise
+
     def _discard_image(self, name: str) -> None:
         with contextlib.suppress(EnvironmentFailed):
             self.remove_image(name)
@@ -343,7 +365,8 @@ class DockerBackend:
             raise EnvironmentFailed("the Docker backend needs an image")
         if self._facts is None:
             self.check()
-        config = container_config(request.workspace, tuple(name for name, _ in request.folders.objects))
+        folders = request.folders
+        config = container_config(request.workspace, tuple(name for name, _ in folders.objects), folders.home is not None)
         tree = toolbox.ensure(self._cache, self._say, engine=self.engine)  # the first time on a machine it takes as long as it takes
         deadline = time.monotonic() + request.deadline_s
         found = self.engine.image(request.image.id)
@@ -484,6 +507,22 @@ def _follow(what: str, events: Iterable[Any], progress: Progress) -> None:
             raise EngineRefused(what, 500, str(event["error"]).strip())
         if line := str(event.get("stream") or "").strip():
             progress(line)
+
+
+def _lone_file(chunks: Iterable[bytes], max_bytes: int) -> bytes | None:
+    """The regular file that a tar of one member holds; None if it holds something else, or more."""
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > max_bytes + (64 << 10):  # and what a tar has around it
+            return None
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            member = archive.next()
+            file = archive.extractfile(member) if member is not None and member.isreg() and member.size <= max_bytes else None
+            return file.read() if file is not None else None
+    except tarfile.TarError:
+        return None
 
 
 def _with_dockerfile(context: bytes, dockerfile: str) -> bytes:

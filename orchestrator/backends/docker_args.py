@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.backends.protocol import EnvironmentRequest
 from orchestrator.backends.seccomp_profile import profile
 from orchestrator.errors import EnvironmentFailed
-from orchestrator.launcher.command import CONTROL_INSIDE, EMPTY_FILE, TOOLBOX
+from orchestrator.launcher.command import CONTROL_INSIDE, EMPTY_FILE, HOME_INSIDE, TOOLBOX
 
 MANAGED, RUN, ROLE = "dev.aienv.managed", "dev.aienv.run", "dev.aienv.role"
 OBJECTS_INSIDE, OUTBOX_INSIDE = "/run/aienv/objects", "/run/aienv/outbox"
@@ -185,6 +185,7 @@ def mounts(request: EnvironmentRequest, toolbox: str) -> list[dict[str, Any]]:
         _bind(str(folders.workspace), request.workspace, writable=True),
         *(_bind(str(path), f"{OBJECTS_INSIDE}/{name}", writable=False) for name, path in folders.objects),
         _bind(str(folders.outbox), OUTBOX_INSIDE, writable=True),
+        *((_bind(str(folders.home), HOME_INSIDE, writable=True),) if folders.home is not None else ()),
         _bind(str(folders.control), CONTROL_INSIDE, writable=False),  # connecting to a socket needs no writable mount
         # The toolbox's loader does not read it; everything else in the container should find nothing there either.
         _bind(str(folders.control / EMPTY_FILE), "/etc/ld.so.preload", writable=False),

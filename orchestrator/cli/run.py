@@ -42,6 +42,7 @@ _TEXT: dict[str, tuple[str, str, str]] = {
     "--require-isolation": ("require_isolation", "LEVEL", "any, sandbox, container: fail rather than run with less."),
 }
 _LISTS: dict[str, tuple[str, str, str]] = {
+    "--grant": ("devcontainer.grants", "WORD", "What devcontainer.json may have, such as network:build (repeats)."),
     "--allow-image": ("guard.images", "REF", "Let the agent's containers use image REF, see docs/docker.md (repeats)."),
     "--allow-host": ("network.allow", "HOST", "Let the agent reach HOST, HOST:PORT or 'GET HOST/PATH' (repeats)."),
     "--deny-host": ("network.deny", "HOST", "Never let it reach HOST (repeats)."),

@@ -11,6 +11,7 @@ from orchestrator.config import names, tighten, values
 from orchestrator.config.node import Node, word, words
 from orchestrator.config.tighten import Rule
 from orchestrator.config.values import Parser, nearest
+from orchestrator.devcontainer.policy.grants import parse_grant
 
 Merge = Literal["replace", "append", "map"]
 
@@ -121,6 +122,8 @@ _ROWS = (
     Key("environment.template", "name", _TEMPLATE, None, _FREE, "A ready-made environment by name.", "--template"),
     Key("environment.devcontainer", "auto or path", names.inside_pattern, None, _FREE,
         "A devcontainer.json of the repository; `auto` looks where they usually are.", "--devcontainer"),
+    Key("devcontainer.grants", "list of grants", values.list_of(parse_grant, 200), (), _GRANTED,
+        "What the repository's devcontainer.json may have, word by word: `network:build`, `localEnv:NAME`...", "--grant", "append"),
     Key("limits.cpus", "number", values.number(0.1, 1024), "2", _LESS, "Processors, fractions allowed.", "--cpus",
         format=lambda value: f"{value:g}"),
     _size("limits.memory", 16 << 20, "4g", "Memory of the whole environment.", "--memory"),

@@ -63,6 +63,7 @@ def task_from(settings: Settings, *, default_name: str | None = None, need_agent
         tty=value["tty"],
         require_isolation=value["require_isolation"],
         guard=_guard(value),
+        grants=value["devcontainer.grants"],
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 LAUNCHER_SOCKET = "launcher.sock"
 TOOLBOX = "/opt/aienv"
 CONTROL_INSIDE = "/run/aienv/control"
+HOME_INSIDE = "/run/aienv/home"
 EMPTY_FILE = "empty"
 
 
@@ -45,7 +46,7 @@ class LauncherConfig:
         )
 
 
-def container_config(workspace: str, object_names: tuple[str, ...]) -> LauncherConfig:
+def container_config(workspace: str, object_names: tuple[str, ...], home: bool = False) -> LauncherConfig:
     """For a container with the toolbox at /opt/aienv and the folders of ``backends.protocol.Folders`` mounted."""
     sources = {
         "workspace": workspace,
@@ -53,6 +54,7 @@ def container_config(workspace: str, object_names: tuple[str, ...]) -> LauncherC
         "empty": f"{CONTROL_INSIDE}/{EMPTY_FILE}",
         "harvest": f"{TOOLBOX}/lib/aienv/harvest",
         **{f"objects/{name}": f"/run/aienv/objects/{name}" for name in object_names},
+        **({"home": HOME_INSIDE} if home else {}),
     }
     return LauncherConfig(
         container=True,

@@ -6,6 +6,7 @@ A plan holds no run id, no time and no path that depends on the run; these are t
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.devcontainer import DevcontainerPlan
 from orchestrator.model.guard import GuardPlan
 from orchestrator.model.network import NetworkPlan, SecretPlan
 from orchestrator.model.task import DockerMode, IsolationFloor, Limits, Output, SandboxRules
@@ -89,3 +90,4 @@ class Plan:
     keep: bool
     require_isolation: IsolationFloor
     guard: GuardPlan | None = None
+    devcontainer: DevcontainerPlan | None = None

@@ -98,7 +98,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """One task with every default filled in. ``env`` is a sorted list of (name, value)."""
+    """One task with every default filled in. ``env`` is a sorted list of (name, value). ``grants``: what a dev container may have."""
 
     name: str
     repo: str | None
@@ -126,3 +126,4 @@ class TaskSpec:
     tty: bool
     require_isolation: IsolationFloor
     guard: GuardRules = GuardRules()
+    grants: tuple[str, ...] = ()

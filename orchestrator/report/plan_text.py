@@ -34,6 +34,7 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
     if plan.image:
         yield "image", f"{plan.image.reference} = {plan.image.id}"
     yield "workspace", plan.workspace
+    yield from _devcontainer(plan)
     yield from _network(plan)
     yield from _docker(plan)
     limits = plan.limits
@@ -47,6 +48,26 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
         yield "check", check
     yield "result", plan.output.branch or f"branch aienv/{plan.task}-<run id>"
     yield "digest", digest
+
+
+def _devcontainer(plan: Plan) -> Iterable[tuple[str, str]]:
+    found = plan.devcontainer
+    if found is None:
+        return
+    yield "devcontainer", f"{found.path}, as {found.user.name} in {found.user.home}, builds with network {found.network}"
+    for feature in found.features:
+        yield "  feature", f"{feature.name} = {feature.digest}"
+    for name, value in found.env:
+        yield "  env", f"{name}={value}"
+    for name in found.unset:
+        yield "  unset", name
+    for word in found.granted:
+        yield "  granted", word
+    for hook in found.hooks:
+        for command in hook.commands:
+            yield "  hook", f"{hook.words}{f' {command.name}' if command.name else ''}: {' '.join(command.argv)}"
+    for note in found.notes:
+        yield "  note", note
 
 
 def _docker(plan: Plan) -> Iterable[tuple[str, str]]:

@@ -5,6 +5,7 @@ import stat
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,7 @@ from orchestrator.run.output import OutputSink, TailSink
 from orchestrator.run.steps import Step
 from orchestrator.run.terminal import Terminal
 from orchestrator.run.watch import Watch, watching
-from orchestrator.sandbox.argv import HARVEST_PROGRAM, Confinement, guarded_paths, sandbox_arguments
+from orchestrator.sandbox.argv import HARVEST_PROGRAM, USER, Confinement, guarded_paths, sandbox_arguments
 from orchestrator.sandbox.seccomp import build_filter
 
 TMPFS_SHARE = 8  # four file systems in memory, each an eighth: together half of limits.memory
@@ -41,7 +42,13 @@ Reason = Literal["exited", "timeout", "stopped", "interrupted", "lost", "limit"]
 
 
 def start(
-    context: Context, environment: Environment, phase: Phase, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None
+    context: Context,
+    environment: Environment,
+    phase: Phase,
+    argv: tuple[str, ...],
+    sink: Sink,
+    tty: TerminalSize | None,
+    command: "Command | None" = None,
 ) -> Process:
     """A command as the agent sees the world. It runs when this returns, or has failed to: then its end says why.
 
@@ -50,11 +57,17 @@ def start(
     """
     context.quiet()  # in a container the previous command's listeners would still have the ports
     with context.docker.still():  # bubblewrap follows what lies in the workspace, and containers could change it under its hands
-        return _start(context, environment, phase, argv, sink, tty)
+        return _start(context, environment, phase, argv, sink, tty, command)
 
 
 def _start(
-    context: Context, environment: Environment, phase: Phase, argv: tuple[str, ...], sink: Sink, tty: TerminalSize | None
+    context: Context,
+    environment: Environment,
+    phase: Phase,
+    argv: tuple[str, ...],
+    sink: Sink,
+    tty: TerminalSize | None,
+    command: "Command | None",
 ) -> Process:
     assert context.workspace is not None
     plan, network, facts = context.plan, context.network, environment.launcher.facts
@@ -68,8 +81,11 @@ def _start(
         masks=masks,
         env=(),  # the command's own come with the prelude, which must start without them
         tmpfs_bytes=plan.limits.memory_bytes // TMPFS_SHARE,
-        chdir=plan.workspace,
+        chdir=command.chdir or plan.workspace if command is not None else plan.workspace,
         inputs=inputs(network),
+        user=plan.devcontainer.user if plan.devcontainer is not None else USER,
+        keeps_home=plan.devcontainer is not None,
+        skeleton=command is not None and command.skeleton,
     )
     arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
     extra = (*network.env(phase), *docker_environment(plan, context.folder.id))
@@ -175,7 +191,7 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
 def _watched(context: Context, environment: Environment, interrupts: Interrupts) -> AbstractContextManager[Watch]:
     """Disk, and what else nothing holds here, measured while a command runs."""
     plan = context.plan
-    folder = context.folder.workspace(plan.repo.name)
+    folder = context.folder.workspace(plan.repo.name) if plan.devcontainer is None else context.folder.written
     return watching(folder, plan.limits, plan.unlimited, environment.host_pid, lambda _: interrupts.inbox.put("limit"))
 
 
@@ -226,6 +242,28 @@ def _supervise(context: Context, process: Process, interrupts: Interrupts, sink:
     return reason
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One that runs to its end beside no other. ``log``: its file, below the run's folder; ``words``: what it is, for people; ``chdir``:
+    None: the workspace. ``skeleton``: it sees the image's own home."""
+
+    phase: Phase
+    log: str
+    words: str
+    argv: tuple[str, ...]
+    deadline_s: float
+    chdir: str | None = None
+    skeleton: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """``in_time``: it ended by itself."""
+
+    result: CheckResult
+    in_time: bool
+
+
 def run_shell(
     context: Context, environment: Environment, phase: Phase, number: int, command: str, interrupts: Interrupts
 ) -> CheckResult:
@@ -234,17 +272,24 @@ def run_shell(
     Raises:
         EnvironmentFailed: broker or environment ended under it, so its exit code says nothing about the command.
     """
-    folder = context.folder.run / LOG_FOLDERS[phase]
-    folder.mkdir(exist_ok=True)
-    sink = TailSink(folder / f"{number}.log", context.plan.limits.output_bytes)
+    log = f"{LOG_FOLDERS[phase]}/{number}.log"
+    shell = ("/bin/sh", "-c", command)
+    return run_command(context, environment, Command(phase, log, command, shell, context.plan.limits.timeout_s), interrupts).result
+
+
+def run_command(context: Context, environment: Environment, command: Command, interrupts: Interrupts) -> Ran:
+    """As ``run_shell``."""
+    log = context.folder.run / command.log
+    log.parent.mkdir(exist_ok=True)
+    sink = TailSink(log, context.plan.limits.output_bytes)
     broker_lost = False
     begin = time.monotonic()
     with ExitStack() as undo:
         undo.callback(context.quiet)
         undo.callback(sink.close)
-        process = start(context, environment, phase, ("/bin/sh", "-c", command), sink, None)
+        process = start(context, environment, command.phase, command.argv, sink, None, command)
         process.on_end(lambda: interrupts.inbox.put("ended"))
-        end = begin + context.plan.limits.timeout_s
+        end = begin + command.deadline_s
         with _watched(context, environment, interrupts) as watch:
             while (message := interrupts.message(end - time.monotonic())) not in ("ended", None):
                 if message == "limit" and watch.breach is None:
@@ -258,11 +303,11 @@ def run_shell(
         ended = process.wait(0)
     if broker_lost or (ended is not None and ended.lost):
         why = "the broker was killed" if broker_lost else environment.describe_end()
-        message = f"the environment ended while {phase} command {command!r} ran: {why}"
+        message = f"the environment ended while {command.phase} command {command.words!r} ran: {why}"
         raise EnvironmentFailed(message, remedy="run the task again", code="environment-lost")
     code = 124 if message is None else ended.code if ended and ended.code is not None else 125
     text = (ended.failure or "") if ended and ended.failure else sink.tail.decode("utf-8", "backslashreplace")
     if watch.breach is not None:
-        context.notes.append(f"{phase} {command!r}: {watch.breach.text}")
+        context.notes.append(f"{command.phase} {command.words!r}: {watch.breach.text}")
         code = code or 1
-    return CheckResult(command, code, round(time.monotonic() - begin, 3), text)
+    return Ran(CheckResult(command.words, code, round(time.monotonic() - begin, 3), text), message is not None)

@@ -2,13 +2,18 @@
 
 import re
 
+from orchestrator.model.devcontainer import UserPlan
 from orchestrator.model.guard import SOCKET_INSIDE, SOCKET_NAMES
 from orchestrator.model.network import CLOSED, PROXY_PORT, NetworkPlan
 from orchestrator.model.plan import Plan
-from orchestrator.sandbox.argv import BASE_PATH, HOME, OURS
+from orchestrator.sandbox.argv import BASE_PATH, HOME, OURS, USER
 
 # An image may set variables that change how a program is loaded; our own programs run beside the agent's.
 _NEVER_FROM_IMAGE = ("LD_", "PYTHON", "GLIBC_", "GIT_", "MALLOC_", "DOCKER_", "BUILDX_", "BUILDKIT_", "COMPOSE_", "AIENV")
+
+# Of a dev container's: what names the user and the run stays ours. What else we set comes later, and so is stronger.
+_OURS = re.compile(r"HOME|USER|LOGNAME|AIENV.*", re.ASCII)
+_KEPT = frozenset(["HOME", "USER", "LOGNAME", "AIENV", "AIENV_RUN_ID", "PATH"])
 
 CA_PEM, CA_JKS = f"{OURS}/ca.pem", f"{OURS}/ca.jks"  # the user's own trusted authorities, and the run's
 CONNECT_PROGRAM = f"{OURS}/connect.py"
@@ -84,7 +89,7 @@ def proxy_environment(network: NetworkPlan, python: str = "python3") -> dict[str
 def agent_environment(
     plan: Plan, run_id: str, network: NetworkPlan = CLOSED, extra: tuple[tuple[str, str], ...] = (), python: str = "python3"
 ) -> tuple[tuple[str, str], ...]:
-    """Image first, then ours, then the network's, then what the task names; sorted by name.
+    """Image first, then ours, then the dev container's, then the network's, then what the task names; sorted by name.
 
     ``extra``: the network session's own. The task may change what is trusted, but not where the proxy is; Java's options are
     added to those that the task has.
@@ -92,22 +97,32 @@ def agent_environment(
     proxy = proxy_environment(network, python)
     env = {"PATH": BASE_PATH, "LANG": "C.UTF-8"}
     env |= {name: value for name, value in plan.image.env if not name.startswith(_NEVER_FROM_IMAGE)} if plan.image else {}
+    user, own, unset = _devcontainer(plan)
     env |= {
-        "HOME": HOME,
-        "USER": "agent",
-        "LOGNAME": "agent",
-        "SHELL": "/bin/sh",
+        "HOME": user.home,
+        "USER": user.name,
+        "LOGNAME": user.name,
+        "SHELL": user.shell,
         "TMPDIR": "/tmp",
         "TERM": "xterm-256color" if plan.agent.tty else "dumb",
         "CI": "1",
         "AIENV": "1",
         "AIENV_RUN_ID": run_id,
     }
+    env = {name: value for name, value in env.items() if name not in unset} | own
     env |= proxy | dict(extra) | dict(plan.env)
     env |= {name: value for name, value in proxy.items() if name in _FIXED}
-    java = [options[name] for options in (proxy, dict(plan.env)) if (name := "JAVA_TOOL_OPTIONS") in options]
+    java = [options[name] for options in (proxy, own, dict(plan.env)) if (name := "JAVA_TOOL_OPTIONS") in options]
     env |= {"JAVA_TOOL_OPTIONS": " ".join(java)} if java else {}
     return tuple(sorted(env.items()))
+
+
+def _devcontainer(plan: Plan) -> tuple[UserPlan, dict[str, str], frozenset[str]]:
+    """Who the agent is called, a dev container's variables, and those that it takes away: never who it is, or that it is in here."""
+    found = plan.devcontainer
+    if found is None:
+        return USER, {}, frozenset()
+    return found.user, {name: value for name, value in found.env if not _OURS.fullmatch(name)}, frozenset(found.unset) - _KEPT
 
 
 def docker_environment(plan: Plan, run_id: str) -> tuple[tuple[str, str], ...]:

@@ -34,6 +34,7 @@ from orchestrator.run.docker import open_docker
 from orchestrator.run.egress import fetch_secrets, find_ssh, open_network
 from orchestrator.run.faults import Faults
 from orchestrator.run.files import write_atomically
+from orchestrator.run.hooks import failed, fill_home, run_hook
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.journal import Journal
 from orchestrator.run.output import OutputSink
@@ -94,6 +95,8 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         broker = _start_broker(journal, faults, folder, interrupts, parts_of(prepared.plan))
         plan, backend, make = prepared.plan, prepared.backend, prepared.make_backend
         context = Context(paths, folder, plan, prepared.plan_digest, journal, broker, faults, progress, backend, make)
+        if plan.devcontainer is not None:
+            context.notes.extend(f"{plan.devcontainer.path}: {note}" for note in plan.devcontainer.notes)
         result = Result()
         broker.event(
             "run.start", {"plan": prepared.plan_digest, "backend": dict(prepared.facts.details), "version": prepared.facts.version}
@@ -201,7 +204,7 @@ def _container(context: Context) -> str | None:
 def _make_folders(context: Context) -> None:
     folder, plan = context.folder, context.plan
     folder.workspace(plan.repo.name).mkdir(parents=True, exist_ok=True)
-    for place in (folder.outbox, folder.control):
+    for place in (folder.outbox, folder.control, *((folder.home,) if plan.devcontainer is not None else ())):
         place.mkdir(exist_ok=True, mode=0o700)
         if os.geteuid() == 0:
             os.chown(place, plan.uid, plan.gid)
@@ -217,25 +220,30 @@ def _open_environment(context: Context) -> None:
 
 
 def _set_up(context: Context, result: Result, interrupts: Interrupts) -> None:
-    """The task's own preparations, one after the other; the first that fails ends the run."""
-    if not context.plan.setup:
+    """A dev container's hooks, then the task's own preparations, one after the other; the first that fails ends the run."""
+    plan, devcontainer = context.plan, context.plan.devcontainer
+    if not plan.setup and devcontainer is None:
         return
     with context.step(Step.SETUP, "") as learned:
-        for number, command in enumerate(context.plan.setup, start=1):
+        if devcontainer is not None:
+            fill_home(context, _environment(context), devcontainer, interrupts)
+            for hook in devcontainer.hooks:
+                context.progress.say(f"running {hook.words}")
+                done = run_hook(context, _environment(context), devcontainer, hook, len(result.setup) + 1, interrupts)
+                _take_setup(context, result, hook.words, done, interrupts)
+        for command in plan.setup:
             context.progress.say(f"setting up: {command}")
-            done = run_shell(context, _environment(context), "setup", number, command, interrupts)
-            result.setup = (*result.setup, done)
-            if interrupts.count:
-                raise Interrupted("interrupted during the setup")
-            if done.exit_code != 0:
-                log = context.folder.run / "setup" / f"{number}.log"
-                said = done.output_tail[-500:].strip()
-                raise EnvironmentFailed(
-                    f"setup command {command!r} failed with code {done.exit_code}" + (f": {said}" if said else ""),
-                    remedy=f"its whole output is in {log}",
-                    code="setup",
-                )
+            done = run_shell(context, _environment(context), "setup", len(result.setup) + 1, command, interrupts)
+            _take_setup(context, result, f"setup command {command!r}", done, interrupts)
         learned |= {"results": _codes(result.setup)}
+
+
+def _take_setup(context: Context, result: Result, what: str, done: CheckResult, interrupts: Interrupts) -> None:
+    result.setup = (*result.setup, done)
+    if interrupts.count:
+        raise Interrupted("interrupted during the setup")
+    if done.exit_code != 0:
+        raise failed(what, done, str(context.folder.run / "setup" / f"{len(result.setup)}.log"))
 
 
 def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:

@@ -75,6 +75,16 @@ class RunFolder:
     def workspace(self, name: str) -> Path:
         return self.work / "workspace" / name
 
+    @property
+    def home(self) -> Path:
+        """The home that all commands of a dev container share: beside the workspace, so one look measures both."""
+        return self.work / "workspace" / "~home"  # no repository has such a name
+
+    @property
+    def written(self) -> Path:
+        """What holds all that commands can write to this disk."""
+        return self.work / "workspace"
+
 
 def run_folder(paths: Paths, run_id: str) -> RunFolder:
     return RunFolder(run_id, paths.runs / run_id, paths.work / run_id, paths.active / run_id)

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from orchestrator.sandbox.seccomp import filter_digest
 
 if TYPE_CHECKING:
     from orchestrator.guard.launch import EngineView
+    from orchestrator.run.devcontainer import Devfile, Source, Taken
 
 _TASK_FOLDER = ".aienv/tasks"
 _NO_ONE = ("aienv agent", "agent@aienv.invalid")
@@ -77,10 +78,18 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
     policy.refuse(loaded.violations)
     task = loaded.task
     refuse_what_is_not_there(task)
+    devcontainer = _Devcontainer.of(task, found)
     with progress.phase("backend", ""):
         make = maker(paths.work, paths.cache, environ, progress.say)
-        chosen = choose(task.backend, task.require_isolation, task.environment.kind == "image", make)
-        image = chosen.backend.resolve_image(_image(task.environment, chosen.facts.name))
+        needs_image = task.environment.kind == "image" or devcontainer is not None
+        chosen = choose(task.backend, task.require_isolation, needs_image, make)
+        if devcontainer is None:
+            image = chosen.backend.resolve_image(_image(task.environment, chosen.facts.name))
+    taken = None
+    if devcontainer is not None:
+        with progress.phase("devcontainer", ""):
+            taken = devcontainer.take(task, chosen.backend, paths, environ, progress)
+            image, task = taken.image, with_docker(task, taken.wants_docker)
     chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd)
     changes = capture(source) if task.with_changes else None
     uid, gid = _user(chosen.facts.name)
@@ -111,9 +120,14 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         keep=task.keep,
         require_isolation=task.require_isolation,
         guard=guard,
+        devcontainer=taken.plan if taken is not None else None,
     )
     policy.refuse(policy.violations(plan, loaded.settings))
     noticed = (*loaded.warnings, *chosen_network.warnings, *(guard.warnings if guard is not None else ()))
+    if taken is not None:
+        if taken.wants_docker and task.docker in ("none", "readonly"):
+            noticed = (*noticed, f"{taken.plan.path} asks for Docker, and docker is {task.docker}: --docker guarded gives a guard's socket")
+        noticed = (*noticed, *taken.warnings, *(f"devcontainer: {note}" for note in taken.plan.notes))
     warnings = (*noticed, *found.warnings, *(changes.warnings if changes else ()), *_fallback(chosen.passed_over))
     return Prepared(plan, digest(plan), loaded, found.mirror, changes, chosen.backend, make, chosen.facts, warnings)
 
@@ -124,17 +138,49 @@ def refuse_what_is_not_there(task: TaskSpec) -> None:
     Raises:
         BackendUnavailable: names it, and the way out.
     """
-    asks = {
-        f"environment.{task.environment.kind}": task.environment.kind == "template"
-        or (task.environment.kind == "devcontainer" and task.environment.value != "auto"),
-    }
-    for what, asked in asks.items():
-        if asked:
-            raise BackendUnavailable(
-                f"this version of aienv has no {what}",
-                remedy="leave it out; a prepared --image can hold what the task needs",
-                code="not-available",
-            )
+    if task.environment.kind == "template":
+        raise BackendUnavailable(
+            "this version of aienv has no environment.template",
+            remedy="leave it out; a prepared --image or the repository's devcontainer.json can hold what the task needs",
+            code="not-available",
+        )
+
+
+def with_docker(task: TaskSpec, wanted: bool) -> TaskSpec:
+    """A dev container with one of the Docker features is a reason for containers, as a compose file is."""
+    return replace(task, docker="guarded") if wanted and task.docker == "auto" else task
+
+
+@dataclass(frozen=True, slots=True)
+class _Devcontainer:
+    """The devcontainer.json that a task asked for, and what reads it: only then is any of that imported."""
+
+    source: "Source"
+    file: "Devfile"
+
+    @classmethod
+    def of(cls, task: TaskSpec, found: Resolved) -> "_Devcontainer | None":
+        """None: nobody asked for one, or there is none in the usual places.
+
+        Raises:
+            NotFound, ConfigError, BackendUnavailable: see ``devcontainer.find``.
+        """
+        if task.environment.kind != "devcontainer" or found.commit is None:
+            return None
+        from orchestrator.run.devcontainer import Source, find
+
+        source = Source(found.mirror, found.commit, found.location, f"/workspaces/{found.name}")
+        file = find(source, task.environment.value)
+        return None if file is None else cls(source, file)
+
+    def take(self, task: TaskSpec, backend: Backend, paths: Paths, environ: Mapping[str, str], progress: Progress) -> "Taken":
+        from orchestrator.backends.docker import DockerBackend
+        from orchestrator.devcontainer.policy.grants import Grants
+        from orchestrator.run.devcontainer import Side, take
+
+        assert isinstance(backend, DockerBackend)
+        side = Side(backend, paths.cache, environ, Grants.of(task.grants), task.grants, progress)
+        return take(self.source, self.file, side)
 
 
 def _image(choice: EnvironmentChoice, backend: BackendName) -> str | None:

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.devcontainer import UserPlan
+
 HOME = "/home/agent"
+USER = UserPlan("agent", HOME, "/bin/sh")
 OURS = "/run/aienv"
 OURS_BYTES = 1 << 20
 OBJECTS = f"{OURS}/objects"
+SKELETON = f"{OURS}/skeleton"
 OUTBOX = f"{OURS}/outbox"
 HARVEST_PROGRAM = f"{OURS}/harvest"  # a folder, started as a whole
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,7 +69,9 @@ class PlaceFacts:
 class Confinement:
     """What one command gets. ``git_dirs`` and ``masks`` are paths below the workspace.
 
-    ``tmpfs_bytes`` is the size of each of /tmp, /home/agent, /run and /dev/shm. ``inputs``: files made inside, read-only.
+    ``tmpfs_bytes`` is the size of each of /tmp, the home, /run and /dev/shm. ``inputs``: files made inside, read-only. ``user``: who the
+    command is called. ``keeps_home``: its home is the place's folder ``home``, which all commands share, in place of a fresh one.
+    ``skeleton``: the image's own home, which is then seen at ``SKELETON``.
     """
 
     purpose: Literal["agent", "harvest"]
@@ -76,6 +82,9 @@ class Confinement:
     tmpfs_bytes: int
     chdir: str
     inputs: tuple[tuple[str, bytes], ...]
+    user: UserPlan = USER
+    keeps_home: bool = False
+    skeleton: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +109,15 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--disable-userns"),
         *("--clearenv", *_setenv(confinement.env)),
         *(_image_root(place) if place.container else _host_root(place)),
-        *_files(place),
+        *_files(place, confinement.user),
         # Settings of the kernel: those of our own namespaces would be ours to change, and with them what memory queues may take.
         *("--proc", "/proc", *_each(PROC_MASKS, place.proc), "--ro-bind", "/proc/sys", "/proc/sys"),
         *("--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm"),
         *("--size", size, "--perms", "1777", "--tmpfs", "/tmp"),
-        *("--size", size, "--perms", "0700", "--tmpfs", HOME),
+        *_home(confinement, place, size),
         *("--size", size, "--perms", "0755", "--tmpfs", "/run"),
         *("--size", str(OURS_BYTES), "--perms", "0755", "--tmpfs", OURS),
+        *(("--ro-bind-try", confinement.user.home, SKELETON) if confinement.skeleton else ()),
         *(() if place.container else ("--symlink", "../run", "/var/run", "--symlink", "../tmp", "/var/tmp")),
         *_visible(place),
         *_objects(place),
@@ -122,7 +132,7 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *("--chdir", confinement.chdir, "--seccomp", ("fd", "seccomp")),
     )
     inputs = {f"input{index}": data for index, (_, data) in enumerate(confinement.inputs)}
-    return SandboxArguments(options, {"seccomp": seccomp, **_etc_files(place), **inputs})
+    return SandboxArguments(options, {"seccomp": seccomp, **_etc_files(place, confinement.user), **inputs})
 
 
 def _setenv(env: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
@@ -154,15 +164,22 @@ def _entries(entries: list[RootEntry], below: str) -> tuple[str, ...]:
 _ETC_OURS = ("passwd", "group", "hosts", "resolv.conf", "hostname", "ld.so.preload", "shadow", "gshadow", "mtab")
 
 
-def _files(place: PlaceFacts) -> tuple[Option, ...]:
+def _files(place: PlaceFacts, user: UserPlan) -> tuple[Option, ...]:
     """One user, one host name, no resolver: the same everywhere, and nothing of the host's."""
-    return tuple(word for name in _etc_files(place) for word in ("--perms", "0444", "--ro-bind-data", ("fd", name), f"/etc/{name}"))
+    return tuple(word for name in _etc_files(place, user) for word in ("--perms", "0444", "--ro-bind-data", ("fd", name), f"/etc/{name}"))
 
 
-def _etc_files(place: PlaceFacts) -> dict[str, bytes]:
+def _home(confinement: Confinement, place: PlaceFacts, size: str) -> tuple[str, ...]:
+    if confinement.keeps_home:
+        return ("--bind", place.sources["home"], confinement.user.home)
+    return ("--size", size, "--perms", "0700", "--tmpfs", confinement.user.home)
+
+
+def _etc_files(place: PlaceFacts, user: UserPlan) -> dict[str, bytes]:
+    own = f"{user.name}:x:{place.uid}:{place.gid}:{user.name}:{user.home}:{user.shell}"
     return {
-        "passwd": f"agent:x:{place.uid}:{place.gid}:agent:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n".encode(),
-        "group": f"agent:x:{place.gid}:\nnogroup:x:65534:\n".encode(),
+        "passwd": f"{own}\nnobody:x:65534:65534:nobody:/:/bin/false\n".encode(),
+        "group": f"{user.name}:x:{place.gid}:\nnogroup:x:65534:\n".encode(),
         "hosts": b"127.0.0.1\tlocalhost aienv\n::1\tlocalhost\n",
     }
 
@@ -186,7 +203,8 @@ _GUARDED = ("config", "hooks", "info")
 def writable_mounts(confinement: Confinement) -> frozenset[str]:
     """Mount points below which an agent's command may write, beside the temporary folders."""
     inside = confinement.workspace
-    return frozenset([inside, *(f"{inside}/{git_dir}" for git_dir in _with_parents(confinement.git_dirs))])
+    home = () if confinement.user.home == HOME else (confinement.user.home,)
+    return frozenset([inside, *home, *(f"{inside}/{git_dir}" for git_dir in _with_parents(confinement.git_dirs))])
 
 
 def _git_guards(confinement: Confinement, workspace: str) -> tuple[str, ...]:

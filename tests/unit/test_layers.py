@@ -54,7 +54,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Values in, values out. The core by its layer; these because they decide and others act.
 PURE_BESIDES_CORE = (
     "backends.docker_args", "backends.seccomp_profile", "images.elf", "report.build", "report.plan_text", "report.summary",
-    "recovery.diagnosis", "report.text", "repos.changeset", "repos.failures", "run.bounds", "run.environ", "run.steps",
+    "recovery.diagnosis", "report.text", "repos.changeset", "repos.failures",
+    "run.bounds", "run.devcontainer_terms", "run.environ", "run.steps",
 )  # fmt: skip
 IMPURE = frozenset(["subprocess", "socket", "docker", "git", "time", "requests", "asyncio", "multiprocessing", "http.client"])
 
@@ -81,7 +82,8 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "policy": (f"{PACKAGE}.presets", f"{PACKAGE}.guard"),  # most runs name no preset, and have no image of their own
     "run.netplan": (f"{PACKAGE}.presets.resolve",),
     "run.bring_out": (f"{PACKAGE}.backends.select",),
-    "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard"),  # only the backend that is used, and a guard where there is one
+    # Only the backend that is used, a guard where there is one, and a dev container where somebody asked for it.
+    "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard", f"{PACKAGE}.run.devcontainer", f"{PACKAGE}.devcontainer.policy.grants"),
     "run.teardown": (f"{PACKAGE}.guard",),
     "run.execute": (f"{PACKAGE}.guard.usage",),
     "run.docker": (f"{PACKAGE}.guard.sweep", f"{PACKAGE}.guard.takeback"),

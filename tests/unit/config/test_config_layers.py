@@ -60,6 +60,8 @@ TIGHTER: list[tuple[str, str, str, str]] = [
     ("docker: readonly", "docker: none", "docker: auto", "--docker auto"),
     ("docker: guarded", "docker: auto", "docker: full", "--docker full"),
     ("guard: {images: ['redis:7']}", "guard: {images: ['redis:7']}", "guard: {images: ['redis:8']}", "--allow-image redis:8"),
+    ("devcontainer: {grants: ['network:build']}", "devcontainer: {grants: ['network:build']}", "devcontainer: {grants: [privileged]}",
+     "--grant privileged"),
     ("guard: {mcp: [/a]}", "guard: {mcp: [/a]}", "guard: {mcp: [~/b]}", 'add guard: {mcp: ["~/b"]} to config.yaml'),
     ("{}", "guard: {learn: false}", "guard: {learn: true}", "add guard: {learn: true} to config.yaml"),
     ("{}", "guard: {containers: 32}", "guard: {containers: 33}", 'add guard: {containers: "33"} to config.yaml'),
