@@ -125,9 +125,9 @@ def _long(words: Sequence[str], table: str) -> Sequence[str]:
 
 
 def reference_command(
-    group: click.Group, name: str, table: str, *, command: bool = False, example: str
+    group: click.Group | None, name: str, table: str, *, command: bool = False, example: str, own_codes: bool = False
 ) -> Callable[[Callable[[Given], Object | None]], click.Command]:
-    """A command of ``group`` with the options of ``table``; ``command``: another command follows them.
+    """A command of ``group`` with the options of ``table``; ``command``: another command follows them. ``own_codes``: see ``Given``.
 
     What is decorated gives what is printed. An error of ours is printed as the reference prints it.
     """
@@ -136,12 +136,12 @@ def reference_command(
         @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGUMENT]..." if command else "")
         @click.pass_context
         def run(ctx: click.Context, words: tuple[str, ...]) -> None:
-            given = Given(words, table, command)
+            given = Given(words, table, command, own_codes)
             code = given.run(act)
             if code:
                 ctx.exit(code)
 
-        made = group.command(
+        made = (click.command if group is None else group.command)(
             name,
             cls=_Reference,
             help=act.__doc__,

@@ -111,13 +111,18 @@ def _copy_log(path: os.PathLike[str], position: int) -> int:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", required=False)
 @json_option
-def stop_command(run: str, as_json: bool) -> None:
-    """Stop RUN. Its agent gets TERM and a grace period; its work is harvested as always."""
+def stop_command(run: str | None, as_json: bool) -> None:
+    """Stop RUN: its agent gets TERM and a grace period, and its work is harvested as always. Without RUN: stop the dev container of the
+    current folder."""
     from orchestrator.run.folder import find
     from orchestrator.run.listing import row
 
+    if run is None:
+        from orchestrator.cli.devcontainer import Given
+
+        raise click.exceptions.Exit(Given((), "STOP", command=False, own_codes=True).run(lambda given: given.call().stop()))
     folder = find(paths(), run)
     _stop(folder)
     finish_interrupted(quiet=as_json)

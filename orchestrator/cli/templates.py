@@ -121,7 +121,7 @@ def _document(about: Manifest) -> dict[str, object]:
 def fetch_template(name: str) -> Template:
     from orchestrator.devcontainer.templates.sources import fetch
 
-    return fetch(name, here(), environ(), paths().cache / "templates", warn)
+    return fetch(name, here(), environ(), paths().cache / "features", warn)
 
 
 def warn(text: str) -> None:

@@ -77,7 +77,7 @@ def test_errors(folder: Path, capfd: pytest.CaptureFixture[str], words: tuple[st
     assert message in errors
 
 
-@pytest.mark.parametrize("words", [["up"], ["bogus", "--workspace-folder", "x"]])
+@pytest.mark.parametrize("words", [["features"], ["bogus", "--workspace-folder", "x"]])
 def test_other_commands(capfd: pytest.CaptureFixture[str], words: list[str]) -> None:
     assert run_command_line(["devcontainer", *words]) == 1
     output, errors = capfd.readouterr()
