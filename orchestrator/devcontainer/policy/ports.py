@@ -9,6 +9,8 @@ from orchestrator.devcontainer.policy.asks import Ask, Need, never
 
 LOOPBACK = "127.0.0.1"
 ALL = "0.0.0.0"
+# Not what Python calls loopback: that also knows IPv4 addresses in IPv6 ones, in some versions.
+_LOOPBACK_NETWORKS = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 _WHY = "it would listen on other interfaces than the loopback"
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 _PROTOCOLS = ("tcp", "udp", "sctp")
@@ -29,7 +31,7 @@ class Port:
 
     @property
     def local(self) -> bool:
-        return ipaddress.ip_address(self.address).is_loopback
+        return any(ipaddress.ip_address(self.address) in network for network in _LOOPBACK_NETWORKS)
 
     @property
     def grant(self) -> str:
