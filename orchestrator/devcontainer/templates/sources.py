@@ -94,7 +94,8 @@ def _in_registry(name: str, environ: Mapping[str, str], cache: Path, warn: Calla
     reference = references.parse(name)
     if not isinstance(reference, OciReference):
         raise ConfigError(f"the template {name[:120]!r} is an address of an archive", remedy="name it by REGISTRY/NAMESPACE/NAME")
-    known = Cache(cache, Registry(Transport(environ), lambda host: find(host, environ), environ=environ), warn)
+    registry = Registry(Transport(environ), lambda host: find(host, environ), environ=environ)
+    known = Cache(cache, registry, lambda text: warn(_reworded(text)))
     data, digest = known.manifest(reference, None)
     layer = artifact.read(data, name)
     found = _in_folder(known.layer(reference, layer.layer, layer.size), name)
