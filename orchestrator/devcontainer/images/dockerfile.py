@@ -1,31 +1,25 @@
 """What a configuration says of its Dockerfile, and the words for ``docker build``. Pure: paths are joined and not looked at."""
 
 import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.devcontainer.jsonc import Json, Object
-from orchestrator.devcontainer.policy.grants import Grants
-from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround
 from orchestrator.errors import ConfigError
 
-ORIGIN = "devcontainer.json"
 CACHE_OPTION = "--cache-from"
-
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,500}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """``dockerfile``, ``context``: absolute. ``options``: as written, not yet judged."""
+    """``dockerfile``, ``context``: absolute. ``options``: as written; ``to_judge`` is what a policy must see first."""
 
     dockerfile: str
     context: str
     arguments: Mapping[str, str]
     target: str | None
     cache_from: tuple[str, ...]
-    options: tuple[Json, ...]
+    options: Json
 
 
 def recipe(config: Object, folder: str) -> Recipe | None:
@@ -46,39 +40,26 @@ def recipe(config: Object, folder: str) -> Recipe | None:
     if not isinstance(context, str | None) or "\0" in (context or ""):
         raise _wrong("build.context", "the path of a folder")
     where = posixpath.normpath(posixpath.join(folder, context)) if context else posixpath.dirname(path)
-    return Recipe(path, where, _arguments(build), _text(build, "target"), _cache_from(build), _options(build))
+    return Recipe(path, where, _arguments(build), _text(build, "target"), _cache_from(build), build.get("options"))
 
 
-def outside(paths: Sequence[tuple[str, str]], ground: WorkspaceGround, grants: Grants) -> tuple[Finding, ...]:
-    """Dockerfile and context, each with what it is, once links were followed: those that lie where nobody granted them."""
-    why = "it lies outside the workspace, and a build could copy what is there"
-    return tuple(
-        Finding(f"{what} {path}", ORIGIN, why, f"mount:{path}")
-        for what, path in paths
-        if not ground.holds(path) and not grants.allows(f"mount:{path}")
-    )
-
-
-def cache_findings(names: Sequence[str], grants: Grants) -> tuple[Finding, ...]:
-    """A cache other than an image is a folder or service of BuildKit's choice."""
-    why = "a cache that is no image is read from this machine or from elsewhere"
-    return tuple(
-        Finding(f"build.cacheFrom {name}", ORIGIN, why, f"build-option:{CACHE_OPTION}")
-        for name in names
-        if not _IMAGE.fullmatch(name) and not grants.allows(f"build-option:{CACHE_OPTION}")
-    )
-
-
-def words(found: Recipe, options: Sequence[str], cache_from: Sequence[str]) -> tuple[str, ...]:
+def words(found: Recipe, options: Sequence[str]) -> tuple[str, ...]:
     """After ``docker build``, without what names the result. ``options``: the judged ones; they come first, so that what we must have
-    is stronger. ``cache_from``: besides the recipe's."""
+    is stronger."""
     return (
         *options,
         "-f", found.dockerfile,
         *(word for name, value in found.arguments.items() for word in ("--build-arg", f"{name}={value}")),
         *(("--target", found.target) if found.target else ()),
-        *(word for name in (*cache_from, *found.cache_from) for word in (CACHE_OPTION, name)),
     )  # fmt: skip
+
+
+def to_judge(found: Recipe) -> Json:
+    """``build.options`` and the caches, which are options, too."""
+    if not isinstance(found.options, list | None):
+        return found.options
+    caches: list[Json] = [f"{CACHE_OPTION}={name}" for name in found.cache_from]
+    return [*(found.options or []), *caches]
 
 
 def _arguments(build: Object) -> Mapping[str, str]:
@@ -97,13 +78,6 @@ def _cache_from(build: Object) -> tuple[str, ...]:
     if len(names) != len(listed):
         raise _wrong("build.cacheFrom", "the name of an image, or a list of such")
     return names
-
-
-def _options(build: Object) -> tuple[Json, ...]:
-    value = build.get("options")
-    if not isinstance(value, list | None):
-        raise _wrong("build.options", "a list of words")
-    return tuple(value or ())
 
 
 def _text(table: Object, key: str) -> str | None:

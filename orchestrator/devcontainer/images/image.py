@@ -143,9 +143,9 @@ def extend(base: str, configuration: Configuration, features: FeatureSet | None,
 
 
 def _of_dockerfile(recipe: Recipe, job: _Job) -> Built:
-    judged = buildoptions.judge(list(recipe.options), job.how.grants)
+    judged = buildoptions.judge(dockerfile.to_judge(recipe), job.how.grants)
     seen = replace(recipe, dockerfile=os.path.realpath(recipe.dockerfile), context=os.path.realpath(recipe.context))
-    refuse((*judged.findings, *_outside(seen, job), *dockerfile.cache_findings(recipe.cache_from, job.how.grants)))
+    refuse((*judged.findings, *_outside(seen, job)))
     for note in judged.notes:
         job.how.log(note)
     text = _read(seen.dockerfile, recipe.dockerfile)
@@ -163,11 +163,13 @@ def _of_dockerfile(recipe: Recipe, job: _Job) -> Built:
 
 
 def _outside(recipe: Recipe, job: _Job) -> tuple[Finding, ...]:
-    """A folder that the user named, or the work tree around it, is the ground; a configuration alone has its own folder."""
+    """The ground is what the user named: a folder and the work tree around it, and the folder of a file that was named itself."""
+    place = job.configuration.place
     root = job.configuration.root or job.folder
     tree = locate.ground(root, True).root if os.path.isdir(root) else root
-    ground = WorkspaceGround(tuple(dict.fromkeys(os.path.realpath(one) for one in (root, tree))))
-    return dockerfile.outside((("the Dockerfile", recipe.dockerfile), ("the build context", recipe.context)), ground, job.how.grants)
+    named = (job.folder,) if place is not None and place.scheme == "file" else ()
+    ground = WorkspaceGround(tuple(dict.fromkeys(os.path.realpath(one) for one in (root, tree, *named))))
+    return buildoptions.judge_paths({"build.dockerfile": recipe.dockerfile, "build.context": recipe.context}, ground, job.how.grants)
 
 
 def _read(path: str, written: str) -> str:
@@ -195,7 +197,8 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
     environ = building.builder(need, how.buildkit, job.docker)
     with building.id_file(how.scratch) as id_file:
         words = (
-            *dockerfile.words(recipe, options, how.cache_from),
+            *dockerfile.words(recipe, options),
+            *_cache_words(how),
             *(("--cache-to", how.cache_to) if how.cache_to else ()),
             *how.options(),
             *_label_words({naming.LABEL: "1", **labels}),

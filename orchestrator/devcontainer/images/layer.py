@@ -22,9 +22,13 @@ SHOWN_LINES = 20
 
 _MARK = re.compile(r"\[aienv feature ([0-9]{1,6})\]", re.ASCII)
 _BUILDKIT_PREFIX = re.compile(r"#[0-9]+ [0-9.]+ ", re.ASCII)
-_NOISE = re.compile(r"Removing intermediate container|The command '|ERROR: |DEPRECATED|#[0-9]+ (?:ERROR|DONE|CANCELED)| ---> ")
+_NOISE = re.compile(
+    r"Removing intermediate container|The command '|ERROR: |#[0-9]+ (?:ERROR|DONE|CANCELED)| ---> |Step [0-9]+/|Sending build context"
+    r"|DEPRECATED: |            (?:Install the buildx|https://docs|BuildKit is|environment-variable)"
+)
 
-# $1: the feature's folder; $2: what to say first. Homes are looked up here, since only the image knows them.
+# $1: the feature's folder; $2: what to say first. Homes are looked up here, since only the image knows them. One output: of two, what came
+# last would not be told last.
 BEGIN = f"""\
 set -e
 home_of() {{
@@ -52,7 +56,7 @@ set +a
 export _CONTAINER_USER_HOME _REMOTE_USER_HOME
 printf '%s\\n' "$2"
 cd "{FOLDER}/$1"
-./install.sh
+./install.sh 2>&1
 cd /
 rm -rf {FOLDER} || :
 """
@@ -89,7 +93,7 @@ def dockerfile(base: str, steps: Sequence[Step], user: str, variables: Mapping[s
     if not steps:
         return f"FROM {base}\n"
     as_root = user in ("", "root", "0")
-    lines = [f"FROM {base}", *(() if as_root else ("USER root",))]
+    lines = [f"FROM {base}", *(() if as_root else ("USER 0",))]  # a number: not every image has a name for it
     for step in steps:
         lines += _environment_of(step.feature)
         lines += [f"COPY {step.number}/ {FOLDER}/", exec_form("RUN", ("/bin/sh", f"{FOLDER}/{SCRIPT}", step.folder, step.mark))]

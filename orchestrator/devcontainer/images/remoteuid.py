@@ -109,7 +109,7 @@ def _build(made: str, user: str, uid: str, gid: str, details: Object, docker: Do
     own = config.get("User") if isinstance(config, dict) else ""
     lines = (
         f"FROM {base}",
-        "USER root",
+        "USER 0",
         exec_form("RUN", ("/bin/sh", "-c", SCRIPT, "sh", user, uid, gid)),
         user_instruction(own if isinstance(own, str) else ""),
         "",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,6 +16,8 @@ from orchestrator.errors import EnvironmentFailed
 
 KEPT_LINES = 400
 MAX_LINE = 8192
+
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # the classic builder paints what a step says on its second output
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def run(
         assert process.stdout is not None
         with process.stdout as stream:
             while data := stream.readline(MAX_LINE):
-                line = data.decode(errors="replace").rstrip()
+                line = _COLOUR.sub("", data.decode(errors="replace")).rstrip()
                 lines.append(line)
                 log(line)
         code = process.wait()

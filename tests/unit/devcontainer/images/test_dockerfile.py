@@ -1,0 +1,78 @@
+"""What a configuration says of its Dockerfile."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.devcontainer.images import naming
+from orchestrator.devcontainer.images.dockerfile import Recipe, recipe, to_judge, words
+from orchestrator.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("config", "dockerfile", "context"),
+    [
+        ({"build": {"dockerfile": "Dockerfile"}}, "/w/.devcontainer/Dockerfile", "/w/.devcontainer"),
+        ({"build": {"dockerfile": "sub/D"}}, "/w/.devcontainer/sub/D", "/w/.devcontainer/sub"),
+        ({"build": {"dockerfile": "D", "context": ".."}}, "/w/.devcontainer/D", "/w"),
+        ({"build": {"dockerfile": "../D", "context": "."}}, "/w/D", "/w/.devcontainer"),
+        ({"dockerFile": "D", "context": ".."}, "/w/.devcontainer/D", "/w"),
+        ({"dockerFile": "D", "build": {"context": ".."}}, "/w/.devcontainer/D", "/w"),
+        ({"build": {"dockerfile": "D"}, "context": ".."}, "/w/.devcontainer/D", "/w/.devcontainer"),
+        ({"build": {"dockerfile": "D"}, "image": "i"}, "/w/.devcontainer/D", "/w/.devcontainer"),
+        ({"build": {"dockerfile": "/etc/D"}}, "/etc/D", "/etc"),
+    ],
+)
+def test_paths(config: Any, dockerfile: str, context: str) -> None:
+    found = recipe(config, "/w/.devcontainer")
+    assert found is not None
+    assert (found.dockerfile, found.context) == (dockerfile, context)
+
+
+@pytest.mark.parametrize("config", [{}, {"image": "i"}, {"build": {}}, {"build": None, "image": "i"}, {"build": {"args": {"A": "1"}}}])
+def test_no_dockerfile(config: Any) -> None:
+    assert recipe(config, "/w") is None
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        {"dockerfile": 5},
+        {"dockerfile": ""},
+        {"dockerfile": "D", "context": []},
+        {"dockerfile": "D", "args": []},
+        {"dockerfile": "D", "args": {"A": []}},
+        {"dockerfile": "D", "args": {"A": None}},
+        {"dockerfile": "D", "args": {"A=B": "1"}},
+        {"dockerfile": "D", "args": {"": "1"}},
+        {"dockerfile": "D", "target": 1},
+        {"dockerfile": "D", "cacheFrom": {}},
+        {"dockerfile": "D", "cacheFrom": ["a", 1]},
+        [],
+    ],
+)
+def test_of_a_wrong_type(build: Any) -> None:
+    with pytest.raises(ConfigError):
+        recipe({"build": build}, "/w")
+
+
+def test_words() -> None:
+    build: Any = {"dockerfile": "D", "args": {"A": "$(x) y", "B": 1, "C": True}, "target": "t", "cacheFrom": "c:1", "options": ["--x"]}
+    found = recipe({"build": build}, "/w")
+    assert found is not None
+    assert words(found, ("--pull",)) == (
+        "--pull", "-f", "/w/D", "--build-arg", "A=$(x) y", "--build-arg", "B=1", "--build-arg", "C=true", "--target", "t",
+    )  # fmt: skip
+    assert to_judge(found) == ["--x", "--cache-from=c:1"]
+
+
+@pytest.mark.parametrize(("options", "judged"), [(None, ["--cache-from=c"]), ("--x", "--x"), ([1], [1, "--cache-from=c"])])
+def test_what_is_judged(options: Any, judged: Any) -> None:
+    assert to_judge(Recipe("/d", "/", {}, None, ("c",), options)) == judged
+
+
+def test_names_say_what_is_in_them() -> None:
+    assert naming.of_image("base", "sha256:" + "a" * 64) == "aienv-devcontainer/base:" + "a" * 64
+    assert naming.of_image("base", "x")[:24] == "aienv-devcontainer/base:"
+    assert naming.of_content("f", "ab", "c") != naming.of_content("f", "a", "bc")
+    assert naming.of_content("f", "ab", "c") == naming.of_content("f", "ab", "c")
