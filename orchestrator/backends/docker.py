@@ -218,7 +218,7 @@ class Engine:
                     chunks, _ = client.get_archive(container, path)
                     return _lone_file(chunks, max_bytes)
             except EngineRefused as problem:
-                if problem.status == 404:
+                if problem.status == 404 and "No such container" not in problem.said.partition(":")[0]:
                     return None
                 raise
 

@@ -40,6 +40,7 @@ from orchestrator.guard.dockerfile import judge_dockerfile, judge_triggers
 from orchestrator.model.codec import digest
 from orchestrator.model.devcontainer import DevcontainerPlan, FeaturePlan, UserPlan
 from orchestrator.model.plan import ImagePlan
+from orchestrator.model.task import SandboxRules
 from orchestrator.report.progress import Progress
 from orchestrator.repos import mirror as mirrors
 from orchestrator.repos import tree
@@ -60,12 +61,14 @@ _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The base commit. ``location``: of the repository, as plans have it; ``workspace``: where its clone will be."""
+    """The base commit. ``location``: of the repository, as plans have it; ``workspace``: where its clone will be; ``hidden``: which files
+    of it nobody inside may see."""
 
     mirror: Mirror
     commit: str
     location: str
     workspace: str
+    hidden: SandboxRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The user's side: who reads, with what, and what was granted. ``docker``: whether the run has a guard's socket."""
+    """The user's side: the engine, the caches, what variables there are, and the words that were granted."""
 
     backend: DockerBackend
     cache: Path
@@ -175,7 +178,8 @@ def take(source: Source, devfile: Devfile, side: Side) -> Taken:
         EnvironmentFailed: an image or a feature cannot be had, or a build failed.
     """
     warnings: list[str] = list(devfile.warnings)
-    with exported(source.mirror.git_dir, source.commit, _places(devfile, source)) as (folder, notes), _docker(side, folder) as docker:
+    places = _places(devfile, source)
+    with exported(source.mirror.git_dir, source.commit, places, source.hidden) as (folder, notes), _docker(side, folder) as docker:
         configuration = _configuration(devfile, source, folder, side)
         own = [Entry("devcontainer.json", configuration.config)]
         _judge(own, configuration.config, source, side)  # the file alone, before anything is fetched for it
@@ -213,7 +217,7 @@ def _settled(
     left = terms.left_out(final, merged, configuration.config, source.workspace)
     plan = DevcontainerPlan(
         path=devfile.path,
-        digest=digest(merged),
+        digest=digest({"file": devfile.raw, "merged": {**merged, "build": None}}),  # build names a folder that is gone by now
         kind="image" if devfile.kind == "image" else "dockerfile",
         features=features,
         user=user,
@@ -360,8 +364,7 @@ def _docker(side: Side, folder: Path) -> Iterator[_Docker]:
 
 
 def _built(devfile: Devfile, configuration: Configuration, features: FeatureSet | None, docker: _Docker, side: Side) -> Built:
-    if devfile.kind == "dockerfile":
-        _judge_dockerfile(devfile, configuration, docker)
+    pinned = _judge_dockerfile(devfile, configuration, docker) if devfile.kind == "dockerfile" else {}
     network = terms.build_network(side.grants)
     how = How(
         cache=side.cache / "devcontainer",
@@ -374,7 +377,7 @@ def _built(devfile: Devfile, configuration: Configuration, features: FeatureSet 
         deadline_s=BUILD_S,
     )
     try:
-        return make_image(configuration, features, docker, how)
+        built = make_image(configuration, features, docker, how)
     except EnvironmentFailed as problem:
         if problem.code != "build" or network != "none":
             raise
@@ -383,10 +386,14 @@ def _built(devfile: Devfile, configuration: Configuration, features: FeatureSet 
             remedy=f"what a build runs has no network unless you grant it: --grant {terms.BUILD_NETWORK}; or build it, and use --image",
             code="build",
         ) from problem
+    return replace(built, origins=tuple(_HEX.sub(lambda match: pinned.get(match[0], match[0]), one) for one in built.origins))
 
 
-def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: _Docker) -> None:
-    """The Dockerfile in our folder, as a guard would let it through: for the classic builder, its images by their ids, nothing fetched."""
+def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: _Docker) -> Mapping[str, str]:
+    """The Dockerfile in our folder, as a guard would let it through: for the classic builder, its images by their ids, nothing fetched.
+
+    Gives the names that stood there, by the digits that stand there now.
+    """
     found = recipes.recipe(configuration.config, os.path.dirname(configuration.place.path if configuration.place else "/"))
     assert found is not None
     assert configuration.root is not None
@@ -395,12 +402,14 @@ def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: _D
     if data is None or name.startswith("../"):
         raise NotFound(f"{devfile.path}: the base commit has no Dockerfile {name!r}", remedy="commit it, or correct build.dockerfile")
     triggers: dict[str, Sequence[str]] = {}
+    names: dict[str, str] = {}
 
     def pinned(image: str) -> str | None:
         details = docker.image(image)
         config = details.get("Config")
         onbuild = config.get("OnBuild") if isinstance(config, dict) else None
         triggers[image] = [str(one) for one in onbuild] if isinstance(onbuild, list) else []
+        names.setdefault(str(details["Id"]).removeprefix("sha256:"), image)
         return str(details["Id"])
 
     try:
@@ -415,6 +424,7 @@ def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: _D
         raise PolicyRefused(f"{name}{where}: {denial.reason}", remedy=remedy, code="devcontainer-build") from None
     with tree.opened(Path(configuration.root)) as root:
         tree.write_file(root, os.fsencode(name), (judged.text,), executable=False, mtime_s=0.0)
+    return names
 
 
 # --- who --------------------------------------------------------------------------------------------------------------------------

@@ -11,27 +11,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.errors import ConfigError
+from orchestrator.model.task import SandboxRules
 from orchestrator.repos import tree
 from orchestrator.repos.contents import TreeEntry, read_blobs, tree_of
 from orchestrator.repos.scratch import scratch
+from orchestrator.sandbox.masks import masked_paths
 
 MAX_BYTES = 1 << 30
 MAX_FILES = 100_000
+SHOWN = 5
 BATCH_BYTES = 32 << 20  # so much is held in memory
 _LINK, _SUBMODULE = "120000", "160000"
 
 
 @contextlib.contextmanager
-def exported(git_dir: Path, commit: str, places: Sequence[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def exported(git_dir: Path, commit: str, places: Sequence[str], hidden: SandboxRules) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """A folder with what ``commit`` has at and below ``places`` ("" is all), for as long as the block lasts; and notes for people.
+
+    Files that are ``hidden`` from an agent are not there: an image would show them.
 
     Raises:
         ConfigError: it is too much. EnvironmentFailed: no folder can be made.
     """
-    wanted = _entries(git_dir, commit, places)
+    wanted, notes = _seen(_entries(git_dir, commit, places), hidden)
     with scratch("devcontainer") as made:
         folder = made.resolve()
-        yield folder, _write(folder, git_dir, wanted)
+        yield folder, (*notes, *_write(folder, git_dir, wanted))
 
 
 def _entries(git_dir: Path, commit: str, places: Sequence[str]) -> tuple[TreeEntry, ...]:
@@ -46,6 +51,14 @@ def _entries(git_dir: Path, commit: str, places: Sequence[str]) -> tuple[TreeEnt
             code="devcontainer",
         )
     return tuple(found[path] for path in sorted(found))
+
+
+def _seen(entries: Sequence[TreeEntry], hidden: SandboxRules) -> tuple[tuple[TreeEntry, ...], tuple[str, ...]]:
+    masked = frozenset(os.fsencode(path) for path in masked_paths((os.fsdecode(entry.path) for entry in entries), hidden))
+    if not masked:
+        return tuple(entries), ()
+    names = ", ".join(repr(os.fsdecode(path)) for path in sorted(masked)[:SHOWN]) + (", ..." if len(masked) > SHOWN else "")
+    return tuple(entry for entry in entries if entry.path not in masked), (f"masked files were left out of the build: {names}",)
 
 
 def _write(folder: Path, git_dir: Path, entries: Iterable[TreeEntry]) -> tuple[str, ...]:

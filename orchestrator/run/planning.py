@@ -169,8 +169,14 @@ class _Devcontainer:
             return None
         from orchestrator.run.devcontainer import Source, find
 
-        source = Source(found.mirror, found.commit, found.location, f"/workspaces/{found.name}")
+        source = Source(found.mirror, found.commit, found.location, f"/workspaces/{found.name}", task.sandbox)
         file = find(source, task.environment.value)
+        if file is not None and task.backend == "local":
+            raise BackendUnavailable(
+                f"{file.path} describes a container, and the local backend has no container",
+                remedy="choose --backend docker, or leave the dev container out",
+                code="contradiction",
+            )
         return None if file is None else cls(source, file)
 
     def take(self, task: TaskSpec, backend: Backend, paths: Paths, environ: Mapping[str, str], progress: Progress) -> "Taken":

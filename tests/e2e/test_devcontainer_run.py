@@ -97,3 +97,144 @@ def test_an_image_with_environment_hooks_and_user(docker: Aienv) -> None:
     assert "postAttachCommand" in notes
     assert not (docker.cwd / "initialized").exists()
     assert done.document["teardown"]["left"] == []
+
+
+FEATURE = {
+    ".devcontainer/tool/devcontainer-feature.json": json.dumps({
+        "id": "tool", "version": "1.0.0", "name": "Tool", "options": {"word": {"type": "string", "default": "none"}},
+        "containerEnv": {"TOOL": "/opt/tool"}, "onCreateCommand": "echo feature >> order",
+    }),
+    ".devcontainer/tool/install.sh": 'mkdir -p /opt/tool; cd /opt; echo "$WORD for $_REMOTE_USER" > tool/word; ls /sys/class/net > tool/nets\n',
+}  # fmt: skip
+
+
+def test_a_dockerfile_with_a_local_feature(docker: Aienv) -> None:
+    """Both are built from the commit, without a network; a second plan is the same bytes, from the cache."""
+    lines = [f"FROM {IMAGE}", "ARG WHAT=x", "COPY . /data", "RUN echo $WHAT > /what; ls /sys/class/net > /nets", "ENV BUILT=yes"]
+    dockerfile = "".join(f"{line}\n" for line in lines)
+    configured(
+        docker,
+        {
+            "build": {"dockerfile": "Dockerfile", "context": "..", "args": {"WHAT": "${localWorkspaceFolderBasename}"}},
+            "features": {"./tool": {"word": "hi'\"$(id)"}},
+            "onCreateCommand": "echo file >> order",
+        },
+        {".devcontainer/Dockerfile": dockerfile, ".devcontainer/data": "data\n", ".env": "KEY=masked\n", **FEATURE},
+    )
+    done = dev(docker, script="cat /what /data/.devcontainer/data /nets /opt/tool/* > got; echo $BUILT $TOOL >> got; ls -a /data > listed")
+    assert shown(done, "order", docker.cwd).split() == ["label", "feature", "file"]
+    assert shown(done, "got", docker.cwd).split() == ["app", "data", "lo", "lo", "hi'\"$(id)", "for", "dev", "yes", "/opt/tool"]
+    assert ".env" not in shown(done, "listed", docker.cwd).split()
+    assert "'.env'" in done.errors
+    (docker.cwd / ".devcontainer/Dockerfile").write_text("FROM nothing\n")  # not committed: it does not count
+    (docker.cwd / ".devcontainer/data").write_text("changed\n")
+    (docker.cwd / ".devcontainer/tool/install.sh").write_text("exit 1\n")
+    plans = [docker("plan", *docker.options, "--devcontainer", "auto", "--json", "--", "true").document for _ in range(2)]
+    assert plans[0] == plans[1]
+    plan = plans[0]["plan"]
+    assert plan["devcontainer"]["features"][0]["digest"].startswith("git:")
+    assert [hook["origin"] for hook in plan["devcontainer"]["hooks"]] == [f"image label of {IMAGE}", "feature ./tool", "devcontainer.json"]
+    assert plan["devcontainer"]["network"] == "none"
+    listed = docker("images", "ls", "--json").document
+    assert any(one["kind"] == "devcontainer" for one in listed)
+
+
+def plan(product: Aienv, *words: str) -> Done:
+    return product("plan", *product.options, "--devcontainer", "auto", *words, "--", "true")
+
+
+def test_what_a_run_never_gives(docker: Aienv) -> None:
+    """Privilege, mounts, devices, capabilities, namespaces: refused with who asks; a grant helps only where a run can go on without."""
+    asks = {
+        "privileged": True,
+        "mounts": ["source=/,target=/host,type=bind"],
+        "runArgs": ["--device=/dev/kvm", "--network", "host", "--pid=host"],
+        "capAdd": ["SYS_PTRACE"],
+        "securityOpt": ["seccomp=unconfined"],
+    }
+    configured(docker, {"image": IMAGE, **asks})
+    done = plan(docker)
+    assert done.code == 4
+    assert done.errors.count("granted or not") == 5
+    assert "--grant cap:SYS_PTRACE --grant security-opt:seccomp=unconfined" in done.errors
+    done = plan(docker, "--grant", "everything")
+    assert (done.code, done.errors.count("granted or not")) == (4, 5), done.errors
+    configured(docker, {"image": IMAGE, "capAdd": ["SYS_PTRACE"], "securityOpt": ["seccomp=unconfined"]})
+    done = dev(docker, "--grant", "cap:SYS_PTRACE", "--grant", "security-opt:seccomp=unconfined", script="cat /proc/self/status > status")
+    assert "CapEff:\t0000000000000000" in shown(done, "status", docker.cwd)
+    assert "Seccomp:\t2" in shown(done, "status", docker.cwd)
+    assert any("goes on without" in note for note in done.document["notes"])
+
+
+def test_a_variable_of_this_machine_needs_a_grant(docker: Aienv) -> None:
+    """Neither the environment, nor a build, nor a hook sees it otherwise; with the grant it is there."""
+    configured(docker, {"image": IMAGE, "containerEnv": {"TAKEN": "[${localEnv:LEAK_PROBE}]"}, "onCreateCommand": "echo $TAKEN > hook"})
+    done = dev(docker, script="echo $TAKEN > agent")
+    assert shown(done, "hook", docker.cwd) + shown(done, "agent", docker.cwd) == "[]\n[]\n"
+    assert "--grant localEnv:LEAK_PROBE" in " ".join(done.document["notes"])
+    assert SECRET not in Path(done.document["folder"], "plan.json").read_text()
+    granted = plan(docker, "--grant", "localEnv:LEAK_PROBE", "--json").document
+    assert granted["plan"]["devcontainer"]["env"] == [["TAKEN", f"[{SECRET}]"]]
+    assert granted["plan"]["devcontainer"]["granted"] == ["localEnv:LEAK_PROBE"]
+
+
+BUILDS = [
+    pytest.param({"dockerfile": "../../outside"}, None, 4, "is not in the repository", id="outside"),
+    pytest.param({"dockerfile": "/etc/hostname"}, None, 4, "is not in the repository", id="absolute"),
+    pytest.param({"dockerfile": "Dockerfile", "context": "../.."}, "FROM scratch\n", 4, "is not in the repository", id="context"),
+    pytest.param({"dockerfile": "Dockerfile"}, f"FROM {IMAGE}\nADD http://10.0.0.1/x /x\n", 4, "the engine would fetch it", id="add"),
+    pytest.param({"dockerfile": "Dockerfile"}, f"FROM {IMAGE}\nRUN --mount=type=cache,target=/x true\n", 4, "BuildKit", id="buildkit"),
+    pytest.param({"dockerfile": "Dockerfile"}, f"FROM {IMAGE}\nRUN exit 7\n", 3, "--grant network:build", id="fails"),
+    pytest.param({"dockerfile": "Nofile"}, "FROM scratch\n", 6, "no Dockerfile '.devcontainer/Nofile'", id="missing"),
+    pytest.param({"dockerfile": "link"}, "FROM scratch\n", 6, "no Dockerfile", id="link"),
+]
+
+
+def test_builds_that_are_refused(docker: Aienv) -> None:
+    """What leads out of the commit, what the engine would fetch, what only BuildKit does; and a RUN that fails says what it lacked."""
+    link = docker.cwd / ".devcontainer/link"
+    link.parent.mkdir()
+    link.symlink_to("/etc/hostname")
+    for param in BUILDS:
+        build, dockerfile, code, said = param.values
+        configured(docker, {"build": build}, {".devcontainer/Dockerfile": str(dockerfile)} if dockerfile else {})
+        done = plan(docker)
+        assert (done.code, str(said) in done.errors) == (code, True), (param.id, done.errors)
+
+
+def test_a_hook_that_fails_and_one_that_serves(docker: Aienv) -> None:
+    """The first ends the run, named, before the agent; a start hook that serves in the foreground is ended after its time."""
+    configured(docker, {"image": IMAGE, "postCreateCommand": {"good": "true", "bad": "echo no luck; exit 9"}})
+    done = dev(docker, script="touch agent")
+    assert (done.code, done.document["error"]["code"]) == (3, "setup")
+    assert "postCreateCommand of devcontainer.json failed with code 9" in done.document["error"]["message"]
+    assert "bad failed" in done.document["error"]["message"]
+    configured(docker, {"image": IMAGE, "postStartCommand": "echo up > up; sleep 600"})
+    done = dev(docker, "--timeout", "3s", script="cat up > agent")
+    assert shown(done, "agent", docker.cwd) == "up\n"
+    assert "postStartCommand of devcontainer.json still ran after 3 s" in " ".join(done.document["notes"])
+
+
+def test_places_of_the_file(docker: Aienv, aienv: Aienv) -> None:
+    """Several are listed, one is named; none in the usual places is no failure; compose, and a place without images, are refused."""
+    commit(docker.cwd, {f".devcontainer/{name}/devcontainer.json": json.dumps({"image": IMAGE}) for name in ("one", "two")})
+    done = plan(docker)
+    assert done.code == 2
+    assert "choose one: --devcontainer .devcontainer/one/devcontainer.json" in done.errors
+    for named in (".devcontainer/two/devcontainer.json", ".devcontainer/two"):
+        done = docker("plan", *docker.options, "--devcontainer", named, "--json", "--", "true")
+        assert done.document["plan"]["devcontainer"]["path"] == ".devcontainer/two/devcontainer.json"
+    assert docker("plan", *docker.options, "--devcontainer", "nowhere", "--", "true").code == 6
+    done = aienv("plan", "--backend", "local", "--devcontainer", ".devcontainer/two", "--", "true")
+    assert (done.code, "the local backend has no container" in done.errors) == (5, True), done.errors
+    configured(docker, {"dockerComposeFile": "compose.yaml", "service": "app"})
+    done = plan(docker)
+    assert (done.code, "starts no services" in done.errors) == (5, True), done.errors
+    git("rm", "-rq", ".devcontainer", cwd=docker.cwd)
+    git("commit", "-qm", "none", cwd=docker.cwd)
+    configured_not = docker.cwd / FILE
+    configured_not.parent.mkdir(exist_ok=True)
+    configured_not.write_text(json.dumps({"image": "not-committed", "privileged": True}))
+    done = aienv("plan", "--backend", "local", "--devcontainer", "auto", "--json", "--", "true")
+    assert (done.code, done.document["plan"]["devcontainer"]) == (0, None), done.errors
+    assert "devcontainer" not in done.errors
