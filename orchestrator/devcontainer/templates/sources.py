@@ -44,7 +44,7 @@ class Template:
 
 def own() -> tuple[Template, ...]:
     """All of ours, by name."""
-    return tuple(_own(path) for path in sorted(_collection().iterdir()) if (path / manifest.NAME).is_file())
+    return tuple(_own(_collection() / name) for name in _names())
 
 
 def fetch(name: str, here: Path, environ: Mapping[str, str], cache: Path, warn: Callable[[str], None]) -> Template:
@@ -63,10 +63,9 @@ def fetch(name: str, here: Path, environ: Mapping[str, str], cache: Path, warn: 
     if "/" in name:
         with _spoken_of_as_template():
             return _in_registry(name, environ, cache, warn)
-    path = _collection() / name
-    if not re.fullmatch(r"[a-z0-9-]{1,64}", name) or not (path / manifest.NAME).is_file():
+    if name not in _names():
         raise _unknown(name)
-    return _own(path)
+    return _own(_collection() / name)
 
 
 def _collection() -> Path:
@@ -77,13 +76,17 @@ def _collection() -> Path:
     return path
 
 
+def _names() -> list[str]:
+    return sorted(path.name for path in _collection().iterdir() if (path / manifest.NAME).is_file())
+
+
 def _own(path: Path) -> Template:
     found = _in_folder(path, path.name)
     return Template(found.about, {name: file for name, file in found.files.items() if name != TEST}, "built in")
 
 
 def _unknown(name: str) -> NotFound:
-    names = sorted(path.name for path in _collection().iterdir())
+    names = _names()
     close = difflib.get_close_matches(name, names, n=1)
     remedy = "aienv templates ls lists ours; a folder is written ./FOLDER, one of a registry REGISTRY/NAMESPACE/NAME"
     perhaps = f", perhaps {close[0]!r}?" if close else f"; there are {', '.join(names)}"
