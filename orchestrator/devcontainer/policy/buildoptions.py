@@ -74,7 +74,7 @@ _CREDENTIALS = _needs("it hands credentials of this machine to the build")
 _OURS = "aienv names the image and the Dockerfile itself"
 _OTHERS = _needs("it reaches this machine's own network, or names its own addresses")
 # An image, or what buildx says of one; a folder of this machine is neither.
-CACHE = r"[A-Za-z0-9][A-Za-z0-9._/:@,-]*|type=(registry|inline)(,[A-Za-z0-9-]+=[^,\"]*)*"
+CACHE = r"[A-Za-z0-9][A-Za-z0-9._/:@,-]*|type=inline|type=registry,ref=[^,=\"]*|ref=[^,=\"]*,type=registry"
 
 ROWS: Mapping[str, Row] = {
     "add-host": Row(_OTHERS),

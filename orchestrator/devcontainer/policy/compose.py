@@ -117,12 +117,13 @@ def _members(node: Node) -> dict[str, Node]:
 
 
 def _member(node: Node, name: str) -> Node:
-    return next((value for key, value in node.members if key == name), Node("nothing"))
+    """Nothing if it is not there, or null."""
+    return next((value for key, value in node.members if key == name and value.kind != "nothing"), Node("nothing"))
 
 
 def _says(node: Node) -> bool:
     """Whether a value says something: nothing, "" and empty lists and maps do not."""
-    return bool(node.items or node.members or node.text)
+    return node.kind != "nothing" and bool(node.items or node.members or node.text)
 
 
 def _is_true(node: Node) -> bool:

@@ -189,7 +189,7 @@ def test_volume_read(text: str, mount: Mount) -> None:
     assert parse_volume(text) == mount
 
 
-@pytest.mark.parametrize("text", ["", ":", "a:/t", "./a:/t", "~/a:/t", "../a:/t", "a/b:/t", "/a:/b:/c", "/a:/b:ro:rw", "/a:b", ":/t", "C:\\a:/t", "/a:/t:new", "/a:/t\n"])  # noqa: E501
+@pytest.mark.parametrize("text", ["", ":", "a:/t", "./a:/t", "~/a:/t", "../a:/t", "a/b:/t", "/a:/b:/c", "/a:/b:ro:rw", "/a:b", ":/t", "C:\\a:/t", "/a:/t:new", "/a:/t\n"])  # fmt: skip # noqa: E501
 def test_volume_unreadable(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_volume(text)

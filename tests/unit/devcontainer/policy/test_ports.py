@@ -48,7 +48,7 @@ def test_an_address_in_the_other_family_is_not_local() -> None:
     assert ask_port("[::ffff:127.0.0.1]:80:80").instead == ("127.0.0.1:80:80",)
 
 
-@pytest.mark.parametrize("text", ["", "a", "80:", "70000", "localhost:80:80", "1.2.3:80:80", "80/icmp", "80/", "90-80:90-80", "127.0.0.1:80:80:80", "fe80::1%eth0:80:80", "published=80,new=1", "-1:80", "８０"])  # noqa: E501
+@pytest.mark.parametrize("text", ["", "a", "80:", "70000", "localhost:80:80", "1.2.3:80:80", "80/icmp", "80/", "90-80:90-80", "127.0.0.1:80:80:80", "fe80::1%eth0:80:80", "published=80,new=1", "-1:80", "８０"])  # fmt: skip # noqa: E501
 def test_unreadable(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse(text)
