@@ -9,6 +9,7 @@ from orchestrator.errors import UsageError
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
 MADE = "dev.aienv.devcontainer"  # of what we made: containers, volumes, images
+GUARD = f"{MADE}.guard"  # of containers: the key of their Docker guard
 PROJECT = "com.docker.compose.project"
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"

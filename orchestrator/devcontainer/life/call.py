@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from orchestrator.devcontainer.composefiles import clients_environ
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.finding import Found, Wanted, look
-from orchestrator.devcontainer.ids import PROJECT
+from orchestrator.devcontainer.ids import GUARD, PROJECT
 from orchestrator.devcontainer.jsonc import BadJson, Object, parse
+from orchestrator.devcontainer.life.guarded import Guards
 from orchestrator.devcontainer.life.hooks import How
 from orchestrator.devcontainer.life.inside import exec_of, variables_file
 from orchestrator.devcontainer.life.known import Rim, configurations, read, session_of
@@ -35,7 +36,9 @@ class Call:
         command, compose = parsed.text("docker-path") or "docker", parsed.text("docker-compose-path") or "docker-compose"
         own = clients_environ(environ, {})  # a repository's compose file and build see no more of it
         folder = _folder(self.wanted.file, here)
-        self.rim = Rim(environ, Docker(own, folder, log.note, command, compose), Records(paths.state / "devcontainers"), log)
+        folder_of_ours = paths.state / "devcontainers"
+        guards = Guards(folder_of_ours / "guards", environ)
+        self.rim = Rim(environ, Docker(own, folder, log.note, command, compose), Records(folder_of_ours), guards, log)
 
     def run_user_commands(self) -> Object:
         """The hooks of a container that runs.
@@ -97,6 +100,8 @@ class Call:
         found = self.found()
         docker = self.rim.docker
         docker.ask(docker.command, "stop", *self.all_of(found), deadline_s=STOP_S)
+        if (key := image_labels(found.container or {}).get(GUARD)) is not None:
+            self.rim.guards.end(key)
         return {"outcome": "success", "containerId": id_of(found)}
 
     # --- of several commands ----------------------------------------------------------------------------------------------------

@@ -18,8 +18,10 @@ from orchestrator.devcontainer.life.making import (
     environ_of_merged,
     foreign_volumes,
     ground_of,
+    guard_for,
     image_for,
     judged,
+    judged_before_building,
     judged_entries,
     labels_of,
     text_or_none,
@@ -83,6 +85,7 @@ def make_project(
         PolicyRefused: names everything that was not granted; nothing was made.
         ConfigError, EnvironmentFailed: it could not be made.
     """
+    judged_before_building(configuration, features, making)
     based = base_of_service(configuration, docker, environ, making, records, log)
     docker, project, base, folder, name, place = based.docker, based.project, based.image, based.folder, based.name, based.file
     built = extend(base, configuration, features, docker, making.images)
@@ -93,15 +96,20 @@ def make_project(
     image = image_for(built.image, merged, user or project.text("user") or built.user, docker, making)
     argv, command = _arguments(project, merged, docker, image)
     labels = labels_of(making, built.entries if not built.label_in_image else None)
+    guarded = guard_for(found, configuration, (), making, log)
+    labels |= guarded.labels
     made = Made(
-        image if image != base or project.is_built else "", labels, environ_of_merged(merged), user, making.mounts, verdict.final,
+        image if image != base or project.is_built else "", labels, environ_of_merged(merged), user,
+        (*making.mounts, *guarded.mounts), verdict.final,
         texts_of(merged.get("entrypoints")),
     )  # fmt: skip
     services = _services(configuration, project.service)
     place.write(json.dumps(with_container(project, made, argv=argv, command=command)).encode(), services)
     docker.ask(*docker.compose_words("--project-name", name, "--project-directory", folder, "-f", str(place.path)), "up", "-d",
                *services, deadline_s=UP_S)  # fmt: skip
-    return _container(docker, name, project.service)
+    container = _container(docker, name, project.service)
+    guarded.link(docker, container)
+    return container
 
 
 def start_project(name: str, container: Object, docker: Docker, records: Records) -> None:

@@ -7,6 +7,7 @@ from orchestrator.devcontainer import ids
 from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
 from orchestrator.devcontainer.finding import Found, Wanted
 from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life.guarded import Guards
 from orchestrator.devcontainer.life.record import Records
 from orchestrator.devcontainer.life.session import Log, Session, Settings
 from orchestrator.devcontainer.load import Configuration, load
@@ -25,6 +26,7 @@ class Rim:
     environ: Mapping[str, str] = field(repr=False)
     docker: Docker
     records: Records
+    guards: Guards
     log: Log
 
 

@@ -8,20 +8,22 @@ from typing import Literal
 from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
-from orchestrator.devcontainer.ids import MADE, PROJECT
+from orchestrator.devcontainer.ids import GUARD, MADE, PROJECT
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.images.remoteuid import with_remote_uid
 from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life.guarded import Guards, link_sockets
 from orchestrator.devcontainer.life.inside import Exec, run, variable_options
+from orchestrator.devcontainer.life.known import CONFIG_ORIGIN
 from orchestrator.devcontainer.life.probing import text
 from orchestrator.devcontainer.life.session import Log
 from orchestrator.devcontainer.life.startup import Made, own_argv, run_words, texts_of
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge, mount_fields
-from orchestrator.devcontainer.metadata import LABEL, as_label
+from orchestrator.devcontainer.metadata import LABEL, OF_CONFIG, as_label, pick
 from orchestrator.devcontainer.policy import container as policy
 from orchestrator.devcontainer.policy.container import Entry, Verdict
-from orchestrator.devcontainer.policy.dockerfeatures import satisfied
+from orchestrator.devcontainer.policy.dockerfeatures import Satisfied, satisfied
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
 from orchestrator.errors import AienvError, EnvironmentFailed
@@ -39,10 +41,9 @@ class Making:
     grants: Grants
     images: How
     mounts: Sequence[str] = ()
-    consistency: str | None = None
     update_uid: Literal["never", "on", "off"] = "on"
     gpus: Literal["all", "detect", "none"] = "detect"
-    default_user: str = field(default="root")
+    guards: Guards | None = None
 
 
 def make_container(configuration: Configuration, features: FeatureSet | None, docker: Docker, making: Making, log: Log) -> str:
@@ -52,21 +53,23 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
         PolicyRefused: names everything that was not granted.
         ConfigError, EnvironmentFailed: it could not be made.
     """
+    judged_before_building(configuration, features, making)
     built = make_image(configuration, features, docker, making.images)
-    entries = judged_entries(built, configuration)
-    found = satisfied(entries)
+    found = satisfied(judged_entries(built, configuration))
     verdict = judged(found.entries, configuration, making, log)
     refuse(foreign_volumes(verdict.final.volumes, docker, making))
     merged = merge(configuration.config, [one.values for one in found.entries])
     user = verdict.final.user or text_or_none(merged.get("containerUser"))
     image = image_for(built.image, merged, user or built.user, docker, making)
     own = _own_arguments(merged, docker, image)
+    mounts = workspace_mounts(configuration, verdict, making)
+    guarded = guard_for(found, configuration, mounts, making, log)
     made = Made(
         image,
-        labels_of(making, built.entries if not built.label_in_image else None),
+        {**labels_of(making, built.entries if not built.label_in_image else None), **guarded.labels},
         environ_of_merged(merged),
         user,
-        workspace_mounts(configuration, verdict, making),
+        (*mounts, *guarded.mounts),
         replace(verdict.final, user=None),
         texts_of(merged.get("entrypoints")),
         own,
@@ -77,13 +80,72 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise EnvironmentFailed(f"the container could not be started: {said}", remedy="docker ps -a shows what is left of it")
-    return done.stdout.decode().strip()
+    name = done.stdout.decode().strip()
+    guarded.link(docker, name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What a container needs to reach its Docker guard; nothing of it where no feature wants Docker."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+
+    def link(self, docker: Docker, container: str) -> None:
+        """Let programs in the container find it.
+
+        Raises:
+            EnvironmentFailed: the container's files cannot be written.
+        """
+        if self.sockets:
+            link_sockets(docker, container, self.sockets)
+
+
+def guard_for(found: Satisfied, configuration: Configuration, mounts: Sequence[str], making: Making, log: Log) -> Guarded:
+    """A guard that serves, where a feature wants Docker.
+
+    Raises:
+        EnvironmentFailed: it did not start.
+    """
+    for note in found.notes:
+        log.info(note)
+    if not found.sockets or making.guards is None or configuration.root is None:
+        return Guarded()
+    key = making.guards.key(making.labels)
+    making.guards.ensure(key, *_project(configuration, mounts))
+    return Guarded({GUARD: key}, (making.guards.mount(key),), found.sockets)
+
+
+def _project(configuration: Configuration, mounts: Sequence[str]) -> tuple[str, str]:
+    """The workspace on this machine, and in the container."""
+    for mount in mounts:
+        fields = mount_fields(mount)
+        source, target = fields.get("source"), fields.get("target")
+        if fields.get("type") == "bind" and isinstance(source, str) and isinstance(target, str):
+            return source, target
+    workspace = configuration.workspace
+    inside = workspace.folder if workspace is not None and isinstance(workspace.folder, str) else "/"
+    return str(configuration.root), inside
 
 
 def judged_entries(built: Built, configuration: Configuration) -> list[Entry]:
     """The entries with who asks, variables replaced."""
     pairs = zip(built.origins, built.entries, strict=True)
     return [Entry(origin, configuration.substituted(entry)) for origin, entry in pairs]
+
+
+def judged_before_building(configuration: Configuration, features: FeatureSet | None, making: Making) -> None:
+    """What file and features ask for; what an image's label asks for is known once there is an image.
+
+    Raises:
+        PolicyRefused: names everything that was not granted.
+    """
+    asked = [Entry(f"feature {one.get('id')}", configuration.substituted(one)) for one in (features.metadata() if features else ())]
+    asked.append(Entry(CONFIG_ORIGIN, pick(configuration.config, OF_CONFIG)))
+    paths = policy.host_paths(asked, configuration.config)
+    refuse(policy.judge(satisfied(asked).entries, configuration.config, ground_of(configuration, paths), making.grants).findings)
 
 
 def judged(entries: Sequence[Entry], configuration: Configuration, making: Making, log: Log) -> Verdict:

@@ -10,6 +10,7 @@ from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.finding import Found, Wanted, look
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.life.composition import make_project, start_project
+from orchestrator.devcontainer.life.guarded import FOLDER_INSIDE
 from orchestrator.devcontainer.life.hooks import commands_of
 from orchestrator.devcontainer.life.known import CONFIG_ORIGIN, Rim, configurations, read, session_of
 from orchestrator.devcontainer.life.making import Making, make_container
@@ -133,6 +134,8 @@ def _started(found: Found, configuration: Configuration, request: Request, rim: 
     assert found.container is not None
     name, state = str(found.container["Id"]), found.container.get("State")
     status = state.get("Status") if isinstance(state, dict) else None
+    if (key := image_labels(found.container).get(ids.GUARD)) is not None and configuration.root is not None:
+        rim.guards.ensure(key, *mounted_project(configuration, found.container))
     if status == "running":
         return found
     if status == "paused":
@@ -144,6 +147,17 @@ def _started(found: Found, configuration: Configuration, request: Request, rim: 
     container = rim.docker.inspect("container", name)[0]
     _must_run(container, rim)
     return Found(container, found.labels)
+
+
+def mounted_project(configuration: Configuration, container: Object) -> tuple[str, str]:
+    """The workspace on this machine and in the container, as it was mounted."""
+    mounts = container.get("Mounts")
+    for one in mounts if isinstance(mounts, list) else ():
+        if isinstance(one, dict) and one.get("Type") == "bind" and one.get("Destination") != FOLDER_INSIDE:
+            source = str(one.get("Source"))
+            if f"{configuration.root}/".startswith(f"{source}/"):
+                return source, str(one.get("Destination"))
+    return str(configuration.root), "/"
 
 
 def _must_run(container: Object, rim: Rim) -> None:

@@ -64,6 +64,7 @@ class WholeCall(Call):
             docker.ask(docker.command, "rm", "-f", "-v", *removed, deadline_s=STOP_S)
         for one in removed:
             self.rim.records.forget(one)
+        self.rim.guards.sweep(docker)
         folder = folder_label(replace(self._making(), labels=labels))
         volumes = {f"label={OF_FOLDER}={folder}"}
         if found.container is not None and (project := image_labels(found.container).get(PROJECT)):
@@ -112,9 +113,9 @@ class WholeCall(Call):
             self.grants,
             images,
             self.texts("mount"),
-            None,
             cast(Literal["never", "on", "off"], self.text("update-remote-user-uid-default") or "on"),
             cast(Literal["all", "detect", "none"], self.text("gpu-availability") or "detect"),
+            self.rim.guards,
         )
 
     def _resolve(self, configuration: Configuration) -> FeatureSet | None:
