@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("orchestrator.cli.places", "Make the dev container of a folder, and prepare it."),
     "exec": ("orchestrator.cli.places", "Run a command in the dev container of a folder."),
     "down": ("orchestrator.cli.places", "Remove the dev container of a folder."),
+    "prebuild": ("orchestrator.cli.prebuilds", "Make, list and remove images with a dev container's first hooks behind them."),
     "guard": ("orchestrator.cli.guard", "Serve a guarded Docker socket by itself; explain what was refused."),
     "devcontainer": ("orchestrator.cli.devcontainer", "Take the command lines of the reference dev container CLI."),
     "templates": ("orchestrator.cli.templates", "List templates of dev containers, and put one into a project."),

@@ -10,6 +10,8 @@ LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
 MADE = "dev.aienv.devcontainer"  # of what we made: containers, volumes, images
 GUARD = f"{MADE}.guard"  # of containers: the key of their Docker guard
+PREBUILT = f"{MADE}.prebuilt"  # of containers: hooks that their image has behind it
+MAKER = f"{MADE}.maker"  # of containers that are to become an image: the process that makes it
 PROJECT = "com.docker.compose.project"
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"

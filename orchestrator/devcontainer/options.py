@@ -239,3 +239,9 @@ SET_UP: Mapping[str, Option] = {
 }
 STOP: Mapping[str, Option] = {**_PLACE, **_CONTAINER, **_PROGRAMS}
 DOWN: Mapping[str, Option] = {**STOP, "volumes": Option("switch", "Remove the volumes that were made for it, too.")}
+
+_OF_ONE_CONTAINER = frozenset([
+    "id-label", "remove-existing-container", "expect-existing-container", "skip-post-create", "skip-non-blocking-commands", "prebuild",
+    "skip-post-attach", *_INCLUDE, *_DOTFILES,
+])  # fmt: skip
+PREBUILD: Mapping[str, Option] = {name: option for name, option in UP.items() if name not in _OF_ONE_CONTAINER}

@@ -100,7 +100,7 @@ class Call:
         found = self.found()
         docker = self.rim.docker
         docker.ask(docker.command, "stop", *self.all_of(found), deadline_s=STOP_S)
-        if (key := image_labels(found.container or {}).get(GUARD)) is not None:
+        if key := image_labels(found.container or {}).get(GUARD):
             self.rim.guards.end(key)
         return {"outcome": "success", "containerId": id_of(found)}
 

@@ -8,13 +8,15 @@ from typing import Literal
 from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
-from orchestrator.devcontainer.ids import GUARD, MADE, PROJECT
+from orchestrator.devcontainer.ids import GUARD, MADE, PREBUILT, PROJECT
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.images.remoteuid import with_remote_uid
 from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life import prebuilt
 from orchestrator.devcontainer.life.guarded import Guards, link_sockets
 from orchestrator.devcontainer.life.inside import Exec, run, variable_options
 from orchestrator.devcontainer.life.known import CONFIG_ORIGIN
+from orchestrator.devcontainer.life.prebuilt import Prebuilds
 from orchestrator.devcontainer.life.probing import text
 from orchestrator.devcontainer.life.session import Log
 from orchestrator.devcontainer.life.startup import Made, own_argv, run_words, texts_of
@@ -44,6 +46,7 @@ class Making:
     update_uid: Literal["never", "on", "off"] = "on"
     gpus: Literal["all", "detect", "none"] = "detect"
     guards: Guards | None = None
+    prebuilds: Prebuilds | None = None
 
 
 def make_container(configuration: Configuration, features: FeatureSet | None, docker: Docker, making: Making, log: Log) -> str:
@@ -62,11 +65,12 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     user = verdict.final.user or text_or_none(merged.get("containerUser"))
     image = image_for(built.image, merged, user or built.user, docker, making)
     own = _own_arguments(merged, docker, image)
+    image, behind = _prebuilt(image, merged, user or built.user, docker, making, log)
     mounts = workspace_mounts(configuration, verdict, making)
     guarded = guard_for(found, configuration, mounts, making, log)
     made = Made(
         image,
-        {**labels_of(making, built.entries if not built.label_in_image else None), **guarded.labels},
+        {**labels_of(making, built.entries if not built.label_in_image else None), **guarded.labels, **behind},
         environ_of_merged(merged),
         user,
         (*mounts, *guarded.mounts),
@@ -83,6 +87,17 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     name = done.stdout.decode().strip()
     guarded.link(docker, name)
     return name
+
+
+def _prebuilt(image: str, merged: Object, user: str, docker: Docker, making: Making, log: Log) -> tuple[str, Mapping[str, str]]:
+    """The prebuild on ``image`` if there is one, and the label that says what it has behind it."""
+    if making.prebuilds is None:
+        return image, {}
+    name = prebuilt.name_of(str(docker.image(image)["Id"]), merged, user)
+    if not making.prebuilds.found(name):
+        return image, {}
+    log.info("a prebuild fits: onCreateCommand is behind it")
+    return name, {PREBUILT: "onCreateCommand"}
 
 
 @dataclass(frozen=True, slots=True)

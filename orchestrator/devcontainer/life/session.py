@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from orchestrator.devcontainer.engine import Docker, container_environ
+from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
 from orchestrator.devcontainer.finding import Found
+from orchestrator.devcontainer.ids import PREBUILT
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.life import hooks
 from orchestrator.devcontainer.life.hooks import Command, Hook, Step
@@ -177,7 +178,9 @@ class Session:
         return found
 
     def _done(self, now: Moments) -> frozenset[Hook]:
-        return self._record.done(now)
+        """Hooks that ran to their end in this container, or in the one that its image was made of."""
+        behind = image_labels(self.container).get(PREBUILT, "").split(",")
+        return self._record.done(now) | {hook for hook in hooks.HOOKS if hook in behind}
 
     def _note(self, hook: Hook, now: Moments) -> None:
         stamp = now.of(hooks.ONCE[hook])

@@ -44,6 +44,7 @@ class Reached:
 
     container: str | None = None
     project: str | None = None
+    merged: Object | None = None
 
 
 def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object:
@@ -72,6 +73,7 @@ def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object
     session = session_of(found, configuration, request.settings, rim)
     session.run_hooks()
     session.ready()
+    reached.merged = session.merged
     document: Object = {"outcome": "success", "containerId": session.id}
     if reached.project is not None:
         document["composeProjectName"] = reached.project
@@ -134,7 +136,7 @@ def _started(found: Found, configuration: Configuration, request: Request, rim: 
     assert found.container is not None
     name, state = str(found.container["Id"]), found.container.get("State")
     status = state.get("Status") if isinstance(state, dict) else None
-    if (key := image_labels(found.container).get(ids.GUARD)) is not None and configuration.root is not None:
+    if (key := image_labels(found.container).get(ids.GUARD)) and configuration.root is not None:
         rim.guards.ensure(key, *mounted_project(configuration, found.container))
     if status == "running":
         return found
