@@ -17,7 +17,7 @@ from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed
 STALE_S = 86400.0
 SHOWN_LINES = 20
 
-_FRONTEND = re.compile(r"docker\.io/docker/dockerfile|docker/dockerfile|docker-image://|failed to resolve source metadata", re.ASCII)
+_FRONTEND = re.compile(r"^ > resolve image config for ")  # which step failed, in BuildKit's words of several versions
 _BROKEN_BUILDX = "buildx component is missing"
 
 
@@ -70,15 +70,17 @@ def build(
     return run(command, {**docker.environ, **environ}, docker.folder, log, deadline_s, stdin)
 
 
-def failure(said: Said, what: str, need: Need | None) -> AienvError:
-    """Of a Dockerfile of the user's."""
+def lacks_frontend(said: Said, syntax: Need | None) -> bool:
+    """Whether a build failed because the image that a ``# syntax=`` line names cannot be had."""
+    return said.code != 0 and syntax is not None and any(_FRONTEND.match(line) for line in said.lines[-SHOWN_LINES:])
+
+
+def failure(said: Said, what: str, syntax: Need | None) -> AienvError:
+    """``what``: was to be built; ``syntax``: its line of that kind."""
     shown = "\n".join(line for line in said.lines[-SHOWN_LINES:])
     remedy = None
-    if need is not None and need.what.startswith("# syntax=") and _FRONTEND.search(shown):
-        remedy = (
-            f"line {need.line} of it, {need.what}, makes the builder fetch a frontend from a registry that cannot be reached; "
-            "take the line out, or have that image here"
-        )
+    if syntax is not None and lacks_frontend(said, syntax):
+        remedy = f"line {syntax.line} of it, {syntax.what}, makes docker fetch that image first, which failed; take the line out"
     elif _BROKEN_BUILDX in shown:
         remedy = "install docker's plugin docker-buildx, or unset DOCKER_BUILDKIT"
     return BuildFailed(f"{what} cannot be built, docker build ended with {said.code}:\n{shown}", remedy=remedy)

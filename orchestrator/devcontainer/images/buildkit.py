@@ -44,12 +44,16 @@ class Instruction:
 
 def needs_buildkit(text: str) -> Need | None:
     """The first thing that only BuildKit does; else a ``# syntax=`` line; else None."""
-    directives, instructions = _read(text)
-    for one in instructions:
+    for one in _read(text)[1]:
         if what := _only_buildkit(one):
             return Need(one.line, what)
-    syntax = directives.get("syntax")
-    return Need(syntax[0], f"# syntax={syntax[1]}", soft=True) if syntax else None
+    return syntax_line(text)
+
+
+def syntax_line(text: str) -> Need | None:
+    """The line that has BuildKit fetch an image first, which then reads the Dockerfile."""
+    found = _read(text)[0].get("syntax")
+    return Need(found[0], f"# syntax={found[1]}", soft=True) if found else None
 
 
 def instructions_of(text: str) -> tuple[Instruction, ...]:

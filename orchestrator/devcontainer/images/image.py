@@ -18,7 +18,7 @@ from orchestrator.devcontainer.features.feature import Local
 from orchestrator.devcontainer.features.resolve import FOLDER, FeatureSet, Fetch, files_of
 from orchestrator.devcontainer.images import building, context, dockerfile, layer, naming
 from orchestrator.devcontainer.images.building import BuildFailed
-from orchestrator.devcontainer.images.buildkit import needs_buildkit
+from orchestrator.devcontainer.images.buildkit import needs_buildkit, syntax_line
 from orchestrator.devcontainer.images.context import Part
 from orchestrator.devcontainer.images.dockerfile import Recipe
 from orchestrator.devcontainer.images.quoting import label_text
@@ -193,7 +193,7 @@ def _base_of(text: str, recipe: Recipe, job: _Job) -> tuple[str, Object | None]:
 def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[str, str], job: _Job) -> tuple[str, Object]:
     """A name of ours, and what the engine says of the image."""
     how = job.how
-    need = needs_buildkit(text)
+    need, syntax = needs_buildkit(text), syntax_line(text)
     environ = building.builder(need, how.buildkit, job.docker)
     with building.id_file(how.scratch) as id_file:
         words = (
@@ -206,8 +206,11 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
             "--", recipe.context,
         )  # fmt: skip
         said = building.build(job.docker, words, environ, how.log, how.deadline_s)
+        if need is not None and need.soft and building.lacks_frontend(said, syntax):
+            how.log(f"{need.what} cannot be had; the builder that takes that line for a comment is tried")
+            said = building.build(job.docker, words, {"DOCKER_BUILDKIT": "0"}, how.log, how.deadline_s)
         if said.code != 0:
-            raise building.failure(said, recipe.dockerfile, need)
+            raise building.failure(said, recipe.dockerfile, syntax)
         try:
             found = id_file.read_text().strip()
         except OSError:
@@ -232,26 +235,25 @@ def _on_image(base: str, details: Object, label: _Label, job: _Job) -> Built:
     remote = _first(merged.get("remoteUser"), container)
     steps = layer.steps_of(features)
     parts = [_part(step, layer.values(step.feature, container, remote), job) for step in steps]
-    stands_on = base if base.startswith(f"{naming.PREFIX}/") else naming.of_image("base", str(details.get("Id")))
+    identity = str(details.get("Id"))
     variables = layer.plain_variables(job.configuration.config.get("containerEnv")) if features else {}
-    text = layer.dockerfile(stands_on, steps, user, variables)
-    name, made = _build_layer(text, parts, (stands_on, str(details.get("Id"))), label, job)
+    text = layer.dockerfile(naming.to_stand_on(base, identity), steps, user, variables)
+    name, made = _build_layer(text, parts, (base, identity), label, job)
     _tag(name, job)
     return _built(name, made, label, in_image=True)
 
 
-def _build_layer(text: str, parts: Sequence[Part], stands_on: tuple[str, str], label: _Label, job: _Job) -> tuple[str, Object]:
-    """``stands_on``: a name of ours and the id of the image below."""
+def _build_layer(text: str, parts: Sequence[Part], base: tuple[str, str], label: _Label, job: _Job) -> tuple[str, Object]:
+    """``base``: name and id of the image below."""
     how, docker = job.how, job.docker
     labels = {naming.LABEL: "1", **_labels(label, how)}
     archive, digest = context.pack(text, parts, how.scratch)
     with archive:
         listed = [part for pair in sorted(labels.items()) for part in pair]
-        name = naming.of_content("features" if parts else "labelled", stands_on[1], digest, how.platform or "", *listed)
+        name = naming.of_content("features" if parts else "labelled", base[1], digest, how.platform or "", *listed)
         if not how.no_cache and (made := if_here(name, docker)) is not None:
             return name, made
-        if not stands_on[0].startswith(f"{naming.PREFIX}/dockerfile:"):
-            docker.ask(docker.command, "tag", "--", stands_on[1], stands_on[0])
+        hold(*base, docker)
         environ = building.builder(None, how.buildkit, docker)
         words = (*how.options(), *_cache_words(how), *_label_words(labels), "-t", name, "--", "-")
         said = building.build(docker, words, environ, how.log, how.deadline_s, archive)
@@ -275,6 +277,13 @@ def _feature_failure(said: Said, steps: Sequence[layer.Step]) -> AienvError:
     remedy = "; ".join(f"its {what}: {values[key]}" for key, what in links if values.get(key))
     shown = "\n".join((f"the feature {step.feature.written!r} failed to install:", *lines))
     return BuildFailed(shown, remedy=remedy or None, code="feature-install")
+
+
+def hold(name: str, image_id: str, docker: Docker) -> None:
+    """Have the name under which an image of ours stands on this one."""
+    ours = naming.to_stand_on(name, image_id)
+    if ours != name:
+        docker.ask(docker.command, "tag", "--", image_id, ours)
 
 
 def if_here(name: str, docker: Docker) -> Object | None:

@@ -15,6 +15,11 @@ def of_image(kind: str, image_id: str) -> str:
     return f"{PREFIX}/{kind}:{match[1] if match else hashlib.sha256(image_id.encode()).hexdigest()}"
 
 
+def to_stand_on(name: str, image_id: str) -> str:
+    """How a Dockerfile of ours names the image below. Another's name may lead to another image by the time that it is built."""
+    return name if name.startswith(f"{PREFIX}/") else of_image("base", image_id)
+
+
 def of_content(kind: str, *parts: str) -> str:
     """A name for what will be made of ``parts``."""
     whole = hashlib.sha256()

@@ -6,7 +6,7 @@ where it did not, the name of what would have been made leads to the image itsel
 
 from orchestrator.devcontainer.engine import Docker
 from orchestrator.devcontainer.images import building, context, naming
-from orchestrator.devcontainer.images.image import How, if_here
+from orchestrator.devcontainer.images.image import How, hold, if_here
 from orchestrator.devcontainer.images.layer import failure_lines, plain
 from orchestrator.devcontainer.images.quoting import exec_form, user_instruction
 from orchestrator.devcontainer.jsonc import Object
@@ -97,31 +97,30 @@ def with_remote_uid(built_image: str, user: str, uid: int, gid: int, docker: Doc
     before = None if how.no_cache else if_here(made, docker)
     if before is not None:
         return built_image if before.get("Id") == identity else made
-    return made if _build(made, name, f"{uid}", f"{gid}", details, docker, how) else built_image
+    return made if _build(made, (name, f"{uid}", f"{gid}"), built_image, details, docker, how) else built_image
 
 
-def _build(made: str, user: str, uid: str, gid: str, details: Object, docker: Docker, how: How) -> bool:
+def _build(made: str, words: tuple[str, str, str], base: str, details: Object, docker: Docker, how: How) -> bool:
     """Whether there was something to do."""
     identity = str(details.get("Id"))
-    base = naming.of_image("base", identity)
-    docker.ask(docker.command, "tag", "--", identity, base)
+    hold(base, identity, docker)
     config = details.get("Config")
     own = config.get("User") if isinstance(config, dict) else ""
     lines = (
-        f"FROM {base}",
+        f"FROM {naming.to_stand_on(base, identity)}",
         "USER 0",
-        exec_form("RUN", ("/bin/sh", "-c", SCRIPT, "sh", user, uid, gid)),
+        exec_form("RUN", ("/bin/sh", "-c", SCRIPT, "sh", *words)),
         user_instruction(own if isinstance(own, str) else ""),
         "",
     )
     environ = building.builder(None, how.buildkit, docker)
-    words = (*how.options(), "--label", f"{naming.LABEL}=1", "-t", made, "--", "-")
+    options = (*how.options(), "--label", f"{naming.LABEL}=1", "-t", made, "--", "-")
     archive, _ = context.pack("\n".join(lines), (), how.scratch)
     with archive:
-        said = building.build(docker, words, environ, how.log, how.deadline_s, archive)
+        said = building.build(docker, options, environ, how.log, how.deadline_s, archive)
     if said.code != 0:
         shown = "\n".join(failure_lines(said.lines))
-        told = f"the uid of {user!r} cannot be changed in the image:\n{shown}"
+        told = f"the uid of {words[0]!r} cannot be changed in the image:\n{shown}"
         raise building.BuildFailed(told, remedy='"updateRemoteUserUID": false leaves it as it is')
     if any(plain(line).startswith(UNCHANGED) for line in said.lines):
         docker.ask(docker.command, "rmi", "--", made)

@@ -16,6 +16,7 @@ from orchestrator.errors import EnvironmentFailed
 
 KEPT_LINES = 400
 MAX_LINE = 8192
+SHOWN = 500
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # the classic builder paints what a step says on its second output
 
@@ -70,7 +71,7 @@ def run(
             while data := stream.readline(MAX_LINE):
                 line = _COLOUR.sub("", data.decode(errors="replace")).rstrip()
                 lines.append(line)
-                log(line)
+                log(line if len(line) <= SHOWN else line[:SHOWN] + "...")
         code = process.wait()
     finally:
         watch.cancel()

@@ -20,10 +20,11 @@ from orchestrator.devcontainer.images.quoting import shell_word
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.load import Asked, load
 from orchestrator.devcontainer.policy.grants import Grants
-from orchestrator.devcontainer.wanted import wanted_features
+from orchestrator.devcontainer.wanted import feature_cache, wanted_features
 from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed, PolicyRefused
 from tests import clients
 from tests.engine import Engine, image
+from tests.integration.devcontainer import registry as registries
 
 pytestmark = pytest.mark.docker
 
@@ -168,6 +169,7 @@ def test_dockerfile(place: Place) -> None:
     assert built.image.startswith("aienv-devcontainer/dockerfile:")
 
 
+@pytest.mark.slow
 def test_features_on_a_dockerfile_whose_base_has_a_label(place: Place) -> None:
     entries = [{"remoteUser": "bin", "containerEnv": {"L": "$X"}}, {"id": "x", "init": True}]
     label = json.dumps(json.dumps(entries)).replace("$", "\\$")
@@ -198,6 +200,21 @@ def test_a_label_alone(place: Place) -> None:
     labels = place.docker.inspect("image", "aienv-test/mine:1")[0]["Config"]["Labels"]  # type: ignore[index, call-overload]
     assert (labels["x"], labels["dev.aienv.devcontainer"]) == ("y z", "1")  # type: ignore[index, call-overload]
     assert place.make(base="aienv-test/build:1").image == "aienv-test/build:1"
+
+
+def test_a_feature_of_a_registry_and_one_of_the_workspace(place: Place, tmp_path: Path) -> None:
+    """Its files are only fetched now; the second time neither registry nor builder is asked."""
+    clients.require(registries.program)
+    (tmp_path / "registry").mkdir()
+    with registries.running(tmp_path / "registry") as registry:
+        pinned = registry.publish("ns/x", {"id": "x", "version": "1.0.0", "name": "X", "containerEnv": {"X": "1"}})
+        place.lay({"image": "aienv-test/build:1", "features": {f"{registry.host}/ns/x@{pinned}": {}, "./fa": {}}})
+        place.feature("fa")
+        fetch = feature_cache(place.environ, tmp_path / "cache/features", place.said.append)
+        built = place.make(fetch=fetch)
+    assert "X=1" in facts(built.details)["env"]
+    assert any("localhost" in line for line in place.said if line.startswith("[aienv feature"))
+    assert place.make() == built
 
 
 # --- where ours is meant to differ ---------------------------------------------------------------------------------------------

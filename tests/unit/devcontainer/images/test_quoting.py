@@ -19,7 +19,7 @@ from orchestrator.devcontainer.images.quoting import (
 )
 from orchestrator.errors import ConfigError
 
-TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=60)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 NASTY = ["$(touch /pwned)", "`id`", "'", '"', "\\", "a\nb", "é😀", "${X}", "' ; id ; '", "\\'", "\r\n", "a b\t", "\x81\x82", "!x", "*"]
 
 
