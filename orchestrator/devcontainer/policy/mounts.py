@@ -196,7 +196,7 @@ def ask_mount(asked: Json, ground: WorkspaceGround, field: str = "mounts") -> As
         return never(f"the mount {_text(asked)}", str(problem))
     source, needs = _source(mount, ground)
     parts = [f"type={mount.kind}", *([f"source={source}"] if source is not None else []), f"target={mount.target}"]
-    words = (join([*parts, *mount.options, *mount.odd]),)
+    words = (join([*parts, *mount.options, *(one for one in mount.odd if not one.startswith("type="))]),)
     return Ask(f"the mount {_text(asked)}", field, words, needs, volume=_volume(mount), source=source if mount.kind == "bind" else None)
 
 
