@@ -216,6 +216,8 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
         except OSError:
             raise BuildFailed(f"docker build of {recipe.dockerfile} succeeded and names no image") from None
     name = naming.of_image("dockerfile", found)
+    if (before := if_here(name, job.docker)) is not None:
+        return name, before
     job.docker.ask(job.docker.command, "tag", "--", found, name)
     return name, job.docker.inspect("image", name)[0]
 
@@ -282,7 +284,7 @@ def _feature_failure(said: Said, steps: Sequence[layer.Step]) -> AienvError:
 def hold(name: str, image_id: str, docker: Docker) -> None:
     """Have the name under which an image of ours stands on this one."""
     ours = naming.to_stand_on(name, image_id)
-    if ours != name:
+    if ours != name and if_here(ours, docker) is None:
         docker.ask(docker.command, "tag", "--", image_id, ours)
 
 
