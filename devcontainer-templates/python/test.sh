@@ -25,6 +25,6 @@ check 'pip installs there' /home/dev/.venv pip --version
 check 'another environment' "$work/v" sh -c "python3 -m venv $work/v && $work/v/bin/python -c 'import sys; print(sys.prefix)'"
 check 'TLS and SQLite' fine python -c 'import ssl, sqlite3; ssl.create_default_context(); print("fine")'
 if [ '${templateOption:buildTools}' = true ]; then
-    printf '#include <Python.h>\nint main(void) { Py_Initialize(); return PyRun_SimpleString("print(6 * 7)"); }\n' > a.c
+    printf '#include <Python.h>\nint main(void) { Py_Initialize(); return PyRun_SimpleString("print(6 * 7)") || Py_FinalizeEx(); }\n' > a.c
     check 'compiler and headers' 42 sh -c 'cc a.c -o a $(python3-config --cflags --embed --ldflags) && ./a'
 fi
