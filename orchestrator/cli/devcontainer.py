@@ -210,8 +210,19 @@ class Given:
 
 
 def user_grants() -> tuple[str, ...]:
-    """What the user's own configuration allows."""
-    return ()
+    """What the organisation's and the user's own configuration allow.
+
+    Raises:
+        ConfigError: a file is wrong.
+    """
+    from orchestrator.model.paths import ORGANISATION_POLICY
+
+    where = paths()
+    if not where.user_config.exists() and not ORGANISATION_POLICY.exists() and "AIENV_DEVCONTAINER_GRANTS" not in environ():
+        return ()  # nothing to read, and reading would take longer than the command
+    from orchestrator.config.load import load_user_side
+
+    return load_user_side(where, environ(), {}, None, (), here()).grants
 
 
 def _print(document: Object) -> None:

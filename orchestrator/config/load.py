@@ -59,6 +59,11 @@ class UserSide:
         """Which ref; None: what is checked out."""
         return cast(str | None, self._trusted()["ref"].value)
 
+    @property
+    def grants(self) -> tuple[str, ...]:
+        """What dev containers may have, ``devcontainer.grants``."""
+        return cast(tuple[str, ...], self._trusted()["devcontainer.grants"].value)
+
     def _trusted(self) -> Settings:
         return resolve(self.sources, self.policy, self.user_config)
 
