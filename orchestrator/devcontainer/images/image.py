@@ -133,9 +133,9 @@ def make_image(configuration: Configuration, features: FeatureSet | None, docker
 
 
 def extend(base: str, configuration: Configuration, features: FeatureSet | None, docker: Docker, how: How) -> Built:
-    """On the image ``base``, which is here: what compose built or pulled for a service. Raises as ``make_image``."""
+    """On the image ``base``, of a service of compose: pulled if it is not here. Raises as ``make_image``."""
     job = _Job(configuration, features, docker, how)
-    details = docker.inspect("image", base)[0]
+    details = docker.image(base)
     return _on_image(base, details, _label(job, base, details), job)
 
 
@@ -238,8 +238,10 @@ def _on_image(base: str, details: Object, label: _Label, job: _Job) -> Built:
     steps = layer.steps_of(features)
     parts = [_part(step, layer.values(step.feature, container, remote), job) for step in steps]
     identity = str(details.get("Id"))
-    variables = layer.plain_variables(job.configuration.config.get("containerEnv")) if features else {}
-    text = layer.dockerfile(naming.to_stand_on(base, identity), steps, user, variables)
+    variables = layer.env_of(job.configuration.config.get("containerEnv")) if features else layer.Env()
+    for problem in variables.problems:
+        job.how.log(problem)
+    text = layer.dockerfile(naming.to_stand_on(base, identity), steps, user, variables.lines)
     name, made = _build_layer(text, parts, (base, identity), label, job)
     _tag(name, job)
     return _built(name, made, label, in_image=True)

@@ -6,7 +6,7 @@ the script reads; no command line is made of them.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.devcontainer.features.feature import Feature
@@ -82,8 +82,8 @@ def steps_of(features: Sequence[Feature]) -> tuple[Step, ...]:
     return tuple(Step(number, feature) for number, feature in enumerate(features))
 
 
-def dockerfile(base: str, steps: Sequence[Step], user: str, variables: Mapping[str, str]) -> str:
-    """``base``: a name of ours; ``user``: the image's; ``variables``: of the configuration, for the finished image.
+def dockerfile(base: str, steps: Sequence[Step], user: str, variables: Sequence[str]) -> str:
+    """``base``: a name of ours; ``user``: the image's; ``variables``: instructions, for the finished image.
 
     Each instruction costs the classic builder a container, so there are none without need.
 
@@ -97,8 +97,7 @@ def dockerfile(base: str, steps: Sequence[Step], user: str, variables: Mapping[s
     for step in steps:
         lines += _environment_of(step.feature)
         lines += [f"COPY {step.number}/ {FOLDER}/", exec_form("RUN", ("/bin/sh", f"{FOLDER}/{SCRIPT}", step.folder, step.mark))]
-    lines += [env_instruction(name, value, expand=False) for name, value in variables.items()]
-    return "\n".join((*lines, *(() if as_root else (user_instruction(user),)), ""))
+    return "\n".join((*lines, *variables, *(() if as_root else (user_instruction(user),)), ""))
 
 
 def values(feature: Feature, container_user: str, remote_user: str) -> bytes:
@@ -150,10 +149,22 @@ def _name(user: str) -> str:
     return user.partition(":")[0] or "root"
 
 
-def plain_variables(table: Json) -> dict[str, str]:
-    """Of ``containerEnv``, those that are texts, numbers or truths."""
-    found: dict[str, str] = {}
+@dataclass(frozen=True, slots=True)
+class Env:
+    """``lines``: of a Dockerfile; ``problems``: variables that no image can hold; a container can be given them nevertheless."""
+
+    lines: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def env_of(table: Json) -> Env:
+    """Of the configuration's ``containerEnv``, for the finished image: literal."""
+    lines, problems = [], []
     for name, value in table.items() if isinstance(table, dict) else ():
         if isinstance(value, str | int | float):
-            found[name] = ("false", "true")[value] if isinstance(value, bool) else str(value)
-    return found
+            text = ("false", "true")[value] if isinstance(value, bool) else str(value)
+            try:
+                lines.append(env_instruction(name, text, expand=False))
+            except ConfigError as problem:
+                problems.append(f"containerEnv is not in the image where it cannot be: {problem.message}")
+    return Env(tuple(lines), tuple(problems))

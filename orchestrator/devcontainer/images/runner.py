@@ -43,6 +43,15 @@ def run(
         Unasked: it cannot be run.
         EnvironmentFailed: it did not end in time.
     """
+    late = threading.Event()
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
+
+    def end() -> None:
+        late.set()
+        _kill(process)
+
+    watch = threading.Timer(deadline_s, end)
+    watch.daemon = True
     try:
         process = subprocess.Popen(
             words,
@@ -55,15 +64,6 @@ def run(
         )
     except OSError as problem:
         raise Unasked(f"{words[0]} cannot be run: {problem.strerror}", remedy="install docker, or name it with --docker-path") from None
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        _kill(process)
-
-    watch = threading.Timer(deadline_s, end)
-    watch.daemon = True
-    lines: deque[str] = deque(maxlen=KEPT_LINES)
     try:
         watch.start()
         assert process.stdout is not None

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.devcontainer.features.feature import Feature, Local
 from orchestrator.devcontainer.features.manifest import read
-from orchestrator.devcontainer.images.layer import BEGIN, dockerfile, failed_feature, failure_lines, plain_variables, steps_of, values
+from orchestrator.devcontainer.images.layer import BEGIN, dockerfile, env_of, failed_feature, failure_lines, steps_of, values
 from orchestrator.devcontainer.images.remoteuid import SCRIPT
 from orchestrator.devcontainer.jsonc import Json
 from orchestrator.errors import ConfigError
@@ -19,7 +19,7 @@ def feature(name: str, asked: dict[str, str | bool | int | float] | None = None,
 
 def test_features_in_order_as_root() -> None:
     steps = steps_of([feature("a", containerEnv={"P": "/x:${PATH}"}), feature("b")])
-    assert dockerfile("aienv/base:1", steps, "dev", {"Q": "$HOME"}).splitlines() == [
+    assert dockerfile("aienv/base:1", steps, "dev", env_of({"Q": "$HOME"}).lines).splitlines() == [
         "FROM aienv/base:1",
         "USER 0",
         'ENV P="/x:${PATH}"',
@@ -34,16 +34,16 @@ def test_features_in_order_as_root() -> None:
 
 @pytest.mark.parametrize("user", ["", "root", "0"])
 def test_an_image_of_root_needs_no_user(user: str) -> None:
-    assert "USER" not in dockerfile("x", steps_of([feature("a")]), user, {})
+    assert "USER" not in dockerfile("x", steps_of([feature("a")]), user, ())
 
 
 def test_a_label_alone() -> None:
-    assert dockerfile("x", (), "dev", {}) == "FROM x\n"
+    assert dockerfile("x", (), "dev", ()) == "FROM x\n"
 
 
 def test_a_variable_that_no_dockerfile_can_hold_names_its_feature() -> None:
     with pytest.raises(ConfigError, match=r"containerEnv of the feature './a'"):
-        dockerfile("x", steps_of([feature("a", containerEnv={"P": "a\nRUN id"})]), "", {})
+        dockerfile("x", steps_of([feature("a", containerEnv={"P": "a\nRUN id"})]), "", ())
 
 
 def test_values() -> None:
@@ -93,8 +93,10 @@ def test_last_lines_only() -> None:
 
 
 def test_variables_of_a_configuration() -> None:
-    assert plain_variables({"A": "x", "B": True, "C": 3, "D": None, "E": {}}) == {"A": "x", "B": "true", "C": "3"}
-    assert plain_variables(None) == {}
+    found = env_of({"A": "x", "B": True, "C": 3, "D": None, "E": {}, "F": "a\nb", "G-H": "x"})
+    assert found.lines == ('ENV A="x"', 'ENV B="true"', 'ENV C="3"')
+    assert len(found.problems) == 2
+    assert env_of(None).lines == ()
 
 
 @pytest.mark.parametrize("script", [BEGIN, SCRIPT], ids=["begin", "uid"])
