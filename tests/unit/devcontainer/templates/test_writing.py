@@ -3,6 +3,9 @@
 import os
 import resource
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,3 +157,28 @@ def test_many_folders(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert contents(tmp_path) == {}
+
+
+def test_killed(tmp_path: Path) -> None:
+    """At any moment: each file is whole, the old one or the new one; the next one to write does."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from orchestrator.devcontainer.templates.writing import File, write\n"
+        "while True:\n"
+        "    for letter in b'ab':\n"
+        "        write(Path(sys.argv[1]), {f'd/{n}': File(bytes([letter]) * 50000) for n in range(20)}, force=True)\n"
+        "        print(letter, flush=True)\n"
+    )
+    root = tmp_path / "p"
+    root.mkdir()
+    write(root, {f"d/{number}": File(b"a" * 50000) for number in range(20)}, force=False)
+    for number in range(6):
+        with subprocess.Popen([sys.executable, "-c", program, root], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline()
+            time.sleep(number / 300)
+            child.kill()
+        whole = [(root / f"d/{number}").read_bytes() for number in range(20)]
+        assert {(len(set(data)), len(data)) for data in whole} == {(1, 50000)}
+        assert {path.name for path in (root / "d").iterdir()} == {str(number) for number in range(20)}
+    write(root, {f"d/{number}": File(b"c") for number in range(20)}, force=True)
