@@ -36,6 +36,7 @@ PULL_STALL_S = 120.0
 BUILD_STALL_S = 900.0  # a build step may be silent for long
 STREAM_S = 3600.0  # a pull or a build as a whole
 RETRY_S = 0.2
+GO_FOLDER = 1 << 31  # the bit of a folder in a mode as Go writes it
 SETTLE_S = 2.0  # between the end of the launcher's connection and the engine's knowing it
 MINIMUM_API, NEWEST_API = (1, 41), (1, 45)  # tried with engines 20.10 and 26.1
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -201,10 +202,11 @@ class Engine:
             file.seek(0)
             yield file
 
-    def file_of_image(self, image: str, path: str, max_bytes: int) -> bytes | None:
-        """A regular file of the image with that id, up to ``max_bytes``; None: there is none, or it is larger. Nothing of it is run.
+    @contextlib.contextmanager
+    def unstarted(self, image: str) -> Iterator[str]:
+        """A container of the image with that id, to look at its files: never started, and removed at the end of the block.
 
-        A container is made for it and never started; if we are killed in between, ``aienv gc`` knows it as an environment of ours.
+        If we are killed in between, ``aienv gc`` knows it as an environment of ours.
         """
         mark = f"look-{secrets.token_hex(4)}"
         labels = {docker_args.MANAGED: "1", docker_args.RUN: mark, docker_args.ROLE: "task"}
@@ -212,15 +214,29 @@ class Engine:
         name = docker_args.container_name(mark, "task")
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard_container, name)
-            container = self.create(name, body, CALL_S)
-            try:
-                with self._client(f"read {path} of the image") as client:
-                    chunks, _ = client.get_archive(container, path)
-                    return _lone_file(chunks, max_bytes)
-            except EngineRefused as problem:
-                if problem.status == 404 and "No such container" not in problem.said.partition(":")[0]:
-                    return None
+            yield self.create(name, body, CALL_S)
+
+    def file_in(self, container: str, path: str, max_bytes: int) -> bytes | None:
+        """A regular file of a container, up to ``max_bytes``; None: there is none, or it is larger."""
+        with self._archive(container, path) as found:
+            return _lone_file(found[0], max_bytes) if found is not None else None
+
+    def is_folder_in(self, container: str, path: str) -> bool:
+        """Whether there is a folder itself at ``path``, not a link to one. Links on the way there count as what they lead to."""
+        with self._archive(container, path) as found:
+            return found is not None and bool(int(found[1].get("mode") or 0) & GO_FOLDER)
+
+    @contextlib.contextmanager
+    def _archive(self, container: str, path: str) -> Iterator[tuple[Iterable[bytes], Mapping[str, Any]] | None]:
+        """What is at ``path``, as tar, and what it is; None: nothing."""
+        try:
+            with self._client(f"look at {path} in the image") as client:
+                chunks, facts = client.get_archive(container, path)
+                yield chunks, dict(facts)
+        except EngineRefused as problem:
+            if problem.status != 404 or problem.said.startswith("No such container"):
                 raise
+            yield None
 
     def _discard_image(self, name: str) -> None:
         with contextlib.suppress(EnvironmentFailed):

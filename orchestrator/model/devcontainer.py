@@ -6,7 +6,7 @@ from typing import Literal
 
 # Of a user inside: nothing else is written into its /etc/passwd, or mounted over.
 INSIDE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", re.ASCII)
-INSIDE_HOME = re.compile(r"/home(/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}){1,3}", re.ASCII)
+INSIDE_HOME = re.compile(r"/home/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", re.ASCII)
 INSIDE_SHELL = re.compile(r"(/[A-Za-z0-9_.+-]{1,64}){1,8}", re.ASCII)
 
 
@@ -41,11 +41,13 @@ class FeaturePlan:
 
 @dataclass(frozen=True, slots=True)
 class UserPlan:
-    """Whose name the agent has inside; its ids are the plan's. ``home`` lies below /home."""
+    """Whose name the agent has inside; its ids are the plan's. ``home`` lies below /home; ``skeleton``: the image has a folder there, and
+    what is in it is copied."""
 
     name: str
     home: str
     shell: str
+    skeleton: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,7 +299,9 @@ def run_command(context: Context, environment: Environment, command: Command, in
                 end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
             if message is None:
                 process.stop(CHECK_GRACE_S)
-                process.wait(CHECK_GRACE_S + SECOND_THOUGHT_S)
+                end = time.monotonic() + CHECK_GRACE_S + SECOND_THOUGHT_S
+                while (late := interrupts.message(end - time.monotonic())) not in ("ended", None):  # the next command's end is another
+                    broker_lost |= late == "broker-lost"
         ended = process.wait(0)
     if broker_lost or (ended is not None and ended.lost):
         why = "the broker was killed" if broker_lost else environment.describe_end()

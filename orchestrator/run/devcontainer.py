@@ -435,15 +435,33 @@ def _user(merged: Object, final: Final, built: Built, image: ImagePlan, side: Si
     name = next((one for one in asked if isinstance(one, str) and one), "")
     if name.partition(":")[0] in ("", "root", "0"):
         return terms.user_of(name, b"", explicit=name not in ("", built.user))
-    return terms.user_of(name, _passwd(image.id, side), explicit=True)
+    user, notes = terms.user_of(name, _passwd(image.id, side), explicit=True)
+    return replace(user, skeleton=_is_folder_in_image(image.id, user.home, side)), notes
 
 
 def _passwd(image: str, side: Side) -> bytes:
-    """The image's /etc/passwd; looked up once, since an id always means the same files."""
-    kept = side.cache / "devcontainer" / "passwd" / image.removeprefix("sha256:")
+    engine = side.backend.engine
+    return _looked_up(image, "passwd", lambda container: engine.file_in(container, "/etc/passwd", terms.MAX_PASSWD) or b"", side)
+
+
+def _is_folder_in_image(image: str, home: str, side: Side) -> bool:
+    """A folder itself: through a link the image would choose which folder of its container a run's home begins as."""
+    engine = side.backend.engine
+    places = (posixpath.dirname(home), home)
+
+    def look(container: str) -> bytes:
+        return b"folder" if all(engine.is_folder_in(container, place) for place in places) else b""
+
+    return bool(_looked_up(image, f"home-{posixpath.basename(home)}", look, side))
+
+
+def _looked_up(image: str, name: str, look: Callable[[str], bytes], side: Side) -> bytes:
+    """Something of an image's files; looked up once, since an id always means the same files."""
+    kept = side.cache / "devcontainer" / "looked-up" / f"{image.removeprefix('sha256:')}-{name}"
     with contextlib.suppress(FileNotFoundError):
         return kept.read_bytes()
-    found = side.backend.engine.file_of_image(image, "/etc/passwd", terms.MAX_PASSWD) or b""
+    with side.backend.engine.unstarted(image) as container:
+        found = look(container)
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(kept, found)
     return found

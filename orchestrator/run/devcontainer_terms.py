@@ -16,6 +16,7 @@ from orchestrator.devcontainer.policy.container import Final
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.policy.verdict import Finding
 from orchestrator.devcontainer.variables import container_pass, substitute
+from orchestrator.errors import ConfigError
 from orchestrator.model.devcontainer import INSIDE_HOME, INSIDE_NAME, INSIDE_SHELL, HookCommand, HookPlan, UserPlan
 from orchestrator.sandbox.argv import USER
 
@@ -47,6 +48,7 @@ _NO_SHELL = re.compile(r".*/(nologin|false|true|sync)")
 # Ours, or told apart by ours: what else we set is stronger by its order, see ``environ.agent_environment``.
 _OURS = re.compile(r"HOME|USER|LOGNAME|AIENV.*", re.ASCII)
 MAX_PASSWD = 1 << 20
+MAX_HOOK = 60_000  # characters: the kernel takes 128 KiB in one word, and quoting may double them
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------------------
@@ -179,9 +181,13 @@ def hooks(entries: Sequence[Object], origins: Sequence[str]) -> tuple[HookPlan, 
     """All that a run runs, in order.
 
     Raises:
-        ConfigError: one is no command.
+        ConfigError: one is no command, or too long for one.
     """
     found = [step for hook in _HOOKS for step in steps(hook, entries, origins)]
+    for step in found:
+        whole = "".join((*(command.name for command in step.commands), *(word for command in step.commands for word in command.argv)))
+        if len(whole) > MAX_HOOK or "\0" in whole:
+            raise ConfigError(f"{step.hook} of {step.origin} is too long for a command, or holds a NUL", remedy="put it into a script")
     return tuple(
         HookPlan(step.hook, step.origin, tuple(HookCommand(command.name, command.argv) for command in step.commands)) for step in found
     )

@@ -56,6 +56,8 @@ def fill_home(context: Context, environment: Environment, plan: DevcontainerPlan
     Raises:
         EnvironmentFailed: broker or environment ended under it. Interrupted: a signal came.
     """
+    if not plan.user.skeleton:
+        return
     python = environment.launcher.facts.python
     argv = (python, "-I", "-S", "-c", _COPY, SKELETON, plan.user.home)
     command = Command("setup", "setup/home.log", f"copy of {plan.user.home}", argv, HOME_S, skeleton=True)

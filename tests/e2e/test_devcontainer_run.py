@@ -104,7 +104,7 @@ FEATURE = {
         "id": "tool", "version": "1.0.0", "name": "Tool", "options": {"word": {"type": "string", "default": "none"}},
         "containerEnv": {"TOOL": "/opt/tool"}, "onCreateCommand": "echo feature >> order",
     }),
-    ".devcontainer/tool/install.sh": 'mkdir -p /opt/tool; cd /opt; echo "$WORD for $_REMOTE_USER" > tool/word; ls /sys/class/net > tool/nets\n',
+    ".devcontainer/tool/install.sh": 'mkdir -p /opt/tool; cd /opt/tool; echo "$WORD for $_REMOTE_USER" > word; ls /sys/class/net > nets\n',
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from orchestrator.config.layers import Layer, Settings, Source, resolve
 from orchestrator.config.task import task_from
 from orchestrator.egress.rules import parse_rule
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.devcontainer import DevcontainerPlan, UserPlan
 from orchestrator.model.guard import AllowedImage, GuardPlan
 from orchestrator.model.network import Gateway, GitRepo, NetRule, SecretPlan
 from orchestrator.model.plan import AgentPlan, ChangesPlan, ImagePlan, Plan, RepoPlan
@@ -30,7 +31,18 @@ network: {mode: allowlist, presets: [pip], allow: [a.org, "GET b.org/x/*"], deny
 git: {read: [a.org/one], push: [a.org/two]}
 sandbox: {expose: [/opt/x]}
 guard: {images: ["postgres:15"], mcp: [/home/u/mcp.json], containers: 8}
+devcontainer: {grants: ["network:build"]}
 """
+SETTLED = ("devcontainer", "settled for a container")
+
+
+def devcontainer(**changes: object) -> DevcontainerPlan:
+    """One that is as it should be, but for ``changes``."""
+    found = DevcontainerPlan(
+        path=".devcontainer.json", digest="sha256:0", kind="image", features=(), user=UserPlan("vscode", "/home/vscode", "/bin/bash"),
+        env=(("A", "1"),), unset=("B",), folder="/workspaces/app/sub", hooks=(), granted=("network:build",), network="default", notes=(),
+    )  # fmt: skip
+    return replace(found, **changes)  # type: ignore[arg-type]
 
 
 def settings(text: str = GRANTS, layer: Layer = "user", **more: str) -> Settings:
@@ -206,6 +218,17 @@ NAMED: dict[str, tuple[Callable[[Plan], Plan], str, str]] = {
     "repo-name": (lambda p: replace(p, repo=replace(p.repo, name="../x"), workspace="/workspaces/../x"), "repo", "a plain name"),
     "repo-dots": (lambda p: replace(p, repo=replace(p.repo, name=".."), workspace="/workspaces/.."), "repo", "a plain name"),
     "workspace": (lambda p: replace(p, workspace="/etc"), "workspace", "/workspaces/<name>"),
+    "devcontainer-root": (lambda p: replace(p, devcontainer=devcontainer(user=UserPlan("root", "/home/x", "/bin/sh"))), *SETTLED),
+    "devcontainer-name": (lambda p: replace(p, devcontainer=devcontainer(user=UserPlan("a:0", "/home/a", "/bin/sh"))), *SETTLED),
+    "devcontainer-home": (lambda p: replace(p, devcontainer=devcontainer(user=UserPlan("a", "/etc", "/bin/sh"))), *SETTLED),
+    "devcontainer-home-dots": (lambda p: replace(p, devcontainer=devcontainer(user=UserPlan("a", "/home/..", "/bin/sh"))), *SETTLED),
+    "devcontainer-env": (lambda p: replace(p, devcontainer=devcontainer(env=(("A B", "x"),))), *SETTLED),
+    "devcontainer-nul": (lambda p: replace(p, devcontainer=devcontainer(env=(("A", "x\0"),))), *SETTLED),
+    "devcontainer-unset": (lambda p: replace(p, devcontainer=devcontainer(unset=("",))), *SETTLED),
+    "devcontainer-folder": (lambda p: replace(p, devcontainer=devcontainer(folder="/workspaces/app2")), *SETTLED),
+    "devcontainer-grant": (
+        lambda p: replace(p, devcontainer=devcontainer(granted=("network:build", "gpu"))), "devcontainer.grants", "--grant gpu",
+    ),
     "image": (lambda p: replace(p, image=None), "image", "pinned by its id"),
     "image-tag": (lambda p: replace(p, image=replace(IMAGE, id="debian:12")), "image", "pinned by its id"),
     "isolation": (lambda p: replace(p, isolation="sandbox"), "isolation", "what the docker backend gives"),
@@ -227,6 +250,13 @@ def test_a_plan_beyond_the_settings_is_refused(name: str) -> None:
     found = violations(change(plan(have)), have)
     assert [violation.key for violation in found] == [key]
     assert remedy in found[0].remedy
+
+
+def test_a_dev_container_that_was_granted_passes() -> None:
+    """Also one without any grant."""
+    have = settings()
+    for found in (devcontainer(), devcontainer(granted=()), devcontainer(folder="/workspaces/app")):
+        assert violations(replace(plan(have), devcontainer=found), have) == ()
 
 
 @pytest.mark.parametrize(

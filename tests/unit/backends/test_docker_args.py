@@ -145,6 +145,8 @@ def test_other_volumes_become_empty_folders() -> None:
 
 def test_what_is_writable() -> None:
     """Only the workspace and the outbox; and every bind must exist on the engine's side."""
+    shared = body(replace(REQUEST, folders=replace(FOLDERS, home=Path("/w/home"))))["HostConfig"]["Mounts"]
+    assert [mount["Target"] for mount in shared if mount["Source"] == "/w/home" and not mount["ReadOnly"]] == ["/run/aienv/home"]
     mounts = body()["HostConfig"]["Mounts"]
     assert [mount["Target"] for mount in mounts if not mount["ReadOnly"]] == ["/workspaces/app", "/run/aienv/outbox"]
     assert {mount["Type"] for mount in mounts} == {"bind"}

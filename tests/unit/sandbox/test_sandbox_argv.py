@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.model.devcontainer import UserPlan
 from orchestrator.sandbox.argv import Confinement, PlaceFacts, RootEntry, sandbox_arguments, writable_mounts
 
 ROOT = tuple(
@@ -145,6 +146,22 @@ def test_where_a_command_may_write() -> None:
     assert writable_mounts(guarded) == expected
     bound = {target for kind, _, target in mounts(words(git_dirs=guarded.git_dirs)) if kind == "--bind"}
     assert bound == expected
+
+
+def test_a_home_that_all_commands_share() -> None:
+    """The place's folder instead of a fresh one, by the user's name; the image's own home only where it is to be copied."""
+    user = UserPlan("dev", "/home/dev", "/bin/zsh")
+    shared = confinement(user=user, keeps_home=True)
+    facts = replace(place(True), sources={**SOURCES, "home": "/run/aienv/home"})
+    arguments = sandbox_arguments(shared, facts, b"filter")
+    found = mounts([word if isinstance(word, str) else f"<{word[1]}>" for word in arguments.options])
+    assert ("--bind", "/run/aienv/home", "/home/dev") in found
+    assert not [mount for mount in found if mount[2] in ("/home/agent", "/run/aienv/skeleton")]
+    assert arguments.data["passwd"].splitlines()[0] == b"dev:x:1000:1000:dev:/home/dev:/bin/zsh"
+    assert "/home/dev" in writable_mounts(shared)
+    copied = sandbox_arguments(replace(shared, skeleton=True), facts, b"filter").options
+    at_home = copied.index("/run/aienv/skeleton")
+    assert copied[at_home - 2 : at_home] == ("--ro-bind-try", "/home/dev")
 
 
 def test_every_tmpfs_has_a_size() -> None:
