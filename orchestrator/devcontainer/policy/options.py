@@ -12,6 +12,8 @@ from orchestrator.devcontainer.policy.asks import Ask, Need, never
 from orchestrator.devcontainer.policy.mounts import truth
 from orchestrator.devcontainer.policy.verdict import WorkspaceGround
 
+MAX_WORDS = 5000  # a file of the full size in options would take seconds
+
 # (option's long name, its value) -> what it asks for. The value of a switch is "true" or "false".
 Rule = Callable[[str, str, WorkspaceGround], Ask]
 
@@ -48,6 +50,9 @@ class Unread:
 
 def read(words: Sequence[Json], rows: Mapping[str, Row], kind: str) -> Iterator[Given | Unread]:
     """The options in ``words``. ``kind``: of the grant for an option without a row, ``run-arg``. Ends at the first word that is none."""
+    if len(words) > MAX_WORDS:
+        yield Unread(f"{len(words)} words", f"there are more than {MAX_WORDS}")
+        return
     short = {row.short: name for name, row in rows.items() if row.short}
     texts: list[str] = []
     for word in words:

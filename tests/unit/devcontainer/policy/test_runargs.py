@@ -8,7 +8,7 @@ from orchestrator.devcontainer.jsonc import Json
 from orchestrator.devcontainer.policy.asks import Ask, settle
 from orchestrator.devcontainer.policy.container import Verdict, judge
 from orchestrator.devcontainer.policy.grants import NONE, Grants
-from orchestrator.devcontainer.policy.options import Given, Unread, read
+from orchestrator.devcontainer.policy.options import MAX_WORDS, Given, Unread, read
 from orchestrator.devcontainer.policy.runargs import KIND, ROWS, run_asks
 from orchestrator.devcontainer.policy.verdict import WorkspaceGround
 
@@ -286,6 +286,6 @@ def test_any_words_are_answered(words: list[Json]) -> None:
     settle((("x", ask) for ask in run_asks(words, GROUND)), NONE)
 
 
-def test_many_words_take_no_time() -> None:
-    """A file of the full size in options."""
-    assert len(verdict(*["-i"] * 100_000).notes) == 1
+def test_there_are_not_too_many_words() -> None:
+    assert len(verdict(*["-i"] * MAX_WORDS).notes) == 1
+    assert [one.grant for one in verdict(*["-i"] * (MAX_WORDS + 1), grants=("everything",)).findings] == [None]
