@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest
 WORKERS ?= 2
 
-.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress bench-guard clean
+.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress bench-guard bench-devcontainer clean
 
 help:
 	@printf '%s\n' \
@@ -17,6 +17,7 @@ help:
 	  'make lint types   ruff; mypy --strict' \
 	  'make bench        what a run costs, against a plain clone and a raw engine' \
 	  'make bench-egress what the way out costs, against sandbox-runtime and no proxy' \
+	  'make bench-devcontainer  what dev containers cost, against the reference CLI and raw docker' \
 	  'make bench-guard  what the Docker guard costs, against the raw socket and haproxy' \
 	  'make clean        remove what these made in the tree'
 
@@ -58,6 +59,9 @@ bench-egress: setup-test
 
 bench-guard: setup-test
 	$(PYTHON) bench/guard.py
+
+bench-devcontainer: setup-test
+	$(PYTHON) bench/devcontainer.py
 
 clean:
 	rm -rf .venv .cache build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
