@@ -61,6 +61,7 @@ def test_names_labels_and_errors(environ: Mapping[str, str], tmp_path: Path, cap
     assert "ouch" in answer["message"]
 
 
+@pytest.mark.slow
 def test_a_service_of_compose(environ: Mapping[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     compose = "services:\n  s:\n    build: .\n    image: aienv-test/service:1\n"
     dockerfile = "FROM aienv-test/build:1\nENV G=1\nUSER games\n"
