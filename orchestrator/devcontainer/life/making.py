@@ -83,10 +83,19 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     done = run(docker, Exec((docker.command, *run_words(made, variables)), data), deadline_s=RUN_S)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise EnvironmentFailed(f"the container could not be started: {said}", remedy="docker ps -a shows what is left of it")
+        _remove_unstarted(docker, making)
+        raise EnvironmentFailed(f"the container could not be started: {said}", remedy="correct what devcontainer.json asks for")
     name = done.stdout.decode().strip()
     guarded.link(docker, name)
     return name
+
+
+def _remove_unstarted(docker: Docker, making: Making) -> None:
+    """What ``docker run`` made and could not start."""
+    for one in docker.containers(making.labels) if making.labels else ():
+        state = one.get("State")
+        if MADE in image_labels(one) and isinstance(state, dict) and state.get("Status") == "created":
+            docker.ask(docker.command, "rm", "-f", "-v", str(one["Id"]))
 
 
 def _prebuilt(image: str, merged: Object, user: str, docker: Docker, making: Making, log: Log) -> tuple[str, Mapping[str, str]]:
@@ -246,9 +255,9 @@ def labels_of(making: Making, entries: Sequence[Object] | None) -> dict[str, str
 
 
 def environ_of_merged(merged: Object) -> dict[str, str]:
-    """``containerEnv``."""
+    """``containerEnv``; null says nothing."""
     table = merged.get("containerEnv")
-    return {name: text(value) for name, value in table.items()} if isinstance(table, dict) else {}
+    return {name: text(value) for name, value in table.items() if value is not None} if isinstance(table, dict) else {}
 
 
 def wants_gpu(merged: Object, docker: Docker, making: Making, log: Log) -> bool:

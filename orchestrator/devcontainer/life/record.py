@@ -3,17 +3,21 @@
 It saves a look into the container at each command. All of it can be learned again; a file that cannot be read counts as none.
 """
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.life.hooks import ONCE, Hook
 from orchestrator.devcontainer.life.inside import User
+from orchestrator.repos.lock import locked, try_locked
 
+ALONE_S = 3600.0
 _ID = re.compile(r"[0-9a-f]{12,64}")
 
 
@@ -76,6 +80,26 @@ class Records:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
             json.dump(document, file)
         beside.replace(path)
+
+    @contextmanager
+    def alone(self, labels: Mapping[str, str], tell: Callable[[str], None]) -> Iterator[None]:
+        """One ``up`` of what has ``labels`` at a time: two would make two containers, or run hooks twice. ``tell``: that it waits.
+
+        Raises:
+            EnvironmentFailed: another one is at work for too long.
+        """
+        folder = self._folder / "locks"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / hashlib.sha256(json.dumps(dict(labels), sort_keys=True).encode()).hexdigest()
+        if (held := try_locked(path)) is not None:
+            try:
+                yield
+            finally:
+                os.close(held)
+            return
+        tell("another up of this dev container is at work; waiting for its end")
+        with locked(path, shared=False, deadline_s=ALONE_S, doing="another up of this dev container is at work"):
+            yield
 
     def logs(self, container: Object) -> Path:
         """The folder for what hooks wrote."""

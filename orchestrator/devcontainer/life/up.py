@@ -55,9 +55,16 @@ def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object
         AienvError: it could not be made, or a hook failed; then the container is there, and ``reached`` says which.
     """
     configuration, labels = read(request.wanted, request.making.grants, rim)
-    initialize(configuration, request.making.grants, rim)
+    with rim.records.alone(labels, rim.log.info):
+        initialize(configuration, request.making.grants, rim)
+        return _upped(configuration, labels, request, rim, resolve, reached)
+
+
+def _upped(
+    configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, resolve: Resolve, reached: Reached
+) -> Object:
     found = look(request.wanted, configuration, rim.docker)
-    if found.container is not None and request.remove_existing:
+    if found.container is not None and (request.remove_existing or _never_ran(found.container)):
         remove(found.container, rim)
         found = Found(None, labels)
     if found.container is None:
@@ -77,8 +84,14 @@ def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object
     document: Object = {"outcome": "success", "containerId": session.id}
     if reached.project is not None:
         document["composeProjectName"] = reached.project
-    document |= {"remoteUser": session.user, "remoteWorkspaceFolder": session.folder}
+    document |= {"remoteUser": session.user.partition(":")[0], "remoteWorkspaceFolder": session.folder}
     return {**document, **configurations(session, request.include_configuration, request.include_merged)}
+
+
+def _never_ran(container: Object) -> bool:
+    """One of ours that was made and not started: its ``up`` was ended between, or a mount or a port could not be had. Nothing is in it."""
+    labels, state = image_labels(container), container.get("State")
+    return isinstance(state, dict) and state.get("Status") == "created" and ids.MADE in labels and ids.PROJECT not in labels
 
 
 def initialize(configuration: Configuration, grants: Grants, rim: Rim) -> None:
