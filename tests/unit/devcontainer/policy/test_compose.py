@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.devcontainer.jsonc import Json, Object
-from orchestrator.devcontainer.policy.compose import BUILD, SERVICE, TOP, ComposeVerdict, host_paths, judge
+from orchestrator.devcontainer.policy.compose import TOP, ComposeVerdict, host_paths, judge
+from orchestrator.devcontainer.policy.composebuild import BUILD
+from orchestrator.devcontainer.policy.composeservice import SERVICE
 from orchestrator.devcontainer.policy.grants import NONE, Grants
 from orchestrator.devcontainer.policy.verdict import WorkspaceGround
 from orchestrator.errors import AienvError, ConfigError
