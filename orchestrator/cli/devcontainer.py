@@ -274,7 +274,9 @@ def set_up_command(given: Given) -> Object | None:
 @reference_command(devcontainer_command, "build", "BUILD", example="aienv devcontainer build --workspace-folder . --image-name app:dev")
 def build_command(given: Given) -> Object | None:
     """Build the image of a folder, with features and metadata in it."""
-    return given.whole_call().build()
+    from orchestrator.devcontainer.life.made import build
+
+    return build(given.whole_call())
 
 
 @devcontainer_command.group("templates", cls=_ReferenceGroup)

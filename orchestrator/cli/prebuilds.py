@@ -40,7 +40,9 @@ def prebuild_command() -> None:
 @reference_command(prebuild_command, "make", "PREBUILD", example="aienv prebuild --workspace-folder .", own_codes=True)
 def make_command(given: Given) -> Object | None:
     """Make the prebuild of a folder."""
-    return given.whole_call().prebuild()
+    from orchestrator.devcontainer.life.made import prebuild
+
+    return prebuild(given.whole_call())
 
 
 @prebuild_command.command("ls")

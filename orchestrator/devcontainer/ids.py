@@ -9,6 +9,7 @@ from orchestrator.errors import UsageError
 LOCAL_FOLDER = "devcontainer.local_folder"
 CONFIG_FILE = "devcontainer.config_file"
 MADE = "dev.aienv.devcontainer"  # of what we made: containers, volumes, images
+OF_FOLDER = f"{MADE}.folder"  # of volumes: for which workspace they were made
 GUARD = f"{MADE}.guard"  # of containers: the key of their Docker guard
 PREBUILT = f"{MADE}.prebuilt"  # of containers: hooks that their image has behind it
 MAKER = f"{MADE}.maker"  # of containers that are to become an image: the process that makes it
@@ -39,6 +40,11 @@ def labels_of(words: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--id-label {word!r} is not of the form name=value")
         labels[name] = value
     return labels
+
+
+def folder_label(labels: Mapping[str, str]) -> str:
+    """The value of ``OF_FOLDER`` for the workspace of a container with ``labels``."""
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def devcontainer_id(labels: Mapping[str, str]) -> str:

@@ -78,6 +78,7 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
     "broker.main": (f"{PACKAGE}.egress", f"{PACKAGE}.broker.docker"),  # a run without a network, or without Docker, needs none of it
     "egress": (f"{PACKAGE}.egress.tls", f"{PACKAGE}.egress.sshagent"),  # ssl, and the arithmetic of keys: most runs need neither
+    "devcontainer.life.whole": (f"{PACKAGE}.devcontainer.life.made",),  # a container that is there needs nothing of it
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
     "policy": (f"{PACKAGE}.presets", f"{PACKAGE}.guard"),  # most runs name no preset, and have no image of their own
     "run.netplan": (f"{PACKAGE}.presets.resolve",),

@@ -20,7 +20,7 @@ from orchestrator.devcontainer.load import Asked, Configuration
 from orchestrator.devcontainer.locate import read_file, workspace_root
 from orchestrator.devcontainer.options import Parsed
 from orchestrator.devcontainer.policy.grants import Grants
-from orchestrator.errors import EnvironmentFailed, NotFound, UsageError
+from orchestrator.errors import ConfigError, EnvironmentFailed, NotFound, UsageError
 from orchestrator.model.paths import Paths
 
 STOP_S = 120.0
@@ -172,12 +172,15 @@ class Call:
         path = self._absolute("secrets-file")
         if path is None:
             return {}
+        data = read_file(path)
+        if data is None:
+            raise ConfigError(f"there is no --secrets-file {path}")
         try:
-            value = parse((read_file(path) or b"").decode("utf-8", "replace")).value
+            value = parse(data.decode("utf-8", "replace")).value
         except BadJson as problem:
-            raise UsageError(f"--secrets-file {path} is no JSON: {problem}") from None
+            raise ConfigError(f"--secrets-file {path} is no JSON: {problem}") from None
         if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
-            raise UsageError(f"--secrets-file {path} is no JSON object of texts")
+            raise ConfigError(f"--secrets-file {path} is no JSON object of texts", remedy='write {"NAME": "value"}')
         return {name: str(text) for name, text in value.items()}
 
     def text(self, name: str) -> str | None:

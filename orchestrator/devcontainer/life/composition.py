@@ -27,6 +27,7 @@ from orchestrator.devcontainer.life.making import (
     text_or_none,
 )  # fmt: skip
 from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_ports
+from orchestrator.devcontainer.life.projects import FOLDER, UP_S
 from orchestrator.devcontainer.life.record import ProjectFile, Records
 from orchestrator.devcontainer.life.session import Log
 from orchestrator.devcontainer.life.startup import Made, list_at, texts_of
@@ -38,9 +39,7 @@ from orchestrator.devcontainer.policy.dockerfeatures import satisfied
 from orchestrator.devcontainer.policy.verdict import refuse
 from orchestrator.errors import ConfigError, EnvironmentFailed
 
-UP_S = 1800.0
 SERVICE = "com.docker.compose.service"
-FOLDER = "com.docker.compose.project.working_dir"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +109,6 @@ def make_project(
     container = _container(docker, name, project.service)
     guarded.link(docker, container)
     return container
-
-
-def start_project(name: str, container: Object, docker: Docker, records: Records) -> None:
-    """All of a project that was stopped, as it was made.
-
-    Raises:
-        EnvironmentFailed: it could not be started.
-    """
-    place = records.project(name)
-    labels = image_labels(container)
-    if place.path.exists():
-        words = docker.compose_words("--project-name", name, "--project-directory", labels.get(FOLDER, "/"), "-f", str(place.path))
-        docker.ask(*words, "up", "-d", "--no-recreate", *place.services(), deadline_s=UP_S)
-        return
-    others = [str(one["Id"]) for one in docker.containers({PROJECT: name}) if one["Id"] != container["Id"]]
-    docker.ask(docker.command, "start", *others, str(container["Id"]), deadline_s=UP_S)
 
 
 def _files(configuration: Configuration, docker: Docker, environ: Mapping[str, str]) -> tuple[list[str], str | None]:

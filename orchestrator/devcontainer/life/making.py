@@ -8,7 +8,7 @@ from typing import Literal
 from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
-from orchestrator.devcontainer.ids import GUARD, MADE, PREBUILT, PROJECT
+from orchestrator.devcontainer.ids import GUARD, MADE, OF_FOLDER, PREBUILT, PROJECT, folder_label
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.images.remoteuid import with_remote_uid
 from orchestrator.devcontainer.jsonc import Json, Object
@@ -31,7 +31,6 @@ from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, r
 from orchestrator.errors import AienvError, EnvironmentFailed
 
 RUN_S = 120.0
-OF_FOLDER = f"{MADE}.folder"  # label of volumes: for which workspace they were made
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,7 @@ def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, projec
     """Volumes that are there and belong to something else. ``project``: compose's, which makes those that are missing; without one they
     are made here, so that it is known for whom."""
     findings: list[Finding] = []
-    folder = folder_label(making)
+    folder = folder_label(making.labels)
     for name in names:
         if making.grants.allows(f"volume:{name}"):
             continue
@@ -220,10 +219,6 @@ def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, projec
             why = "a volume of that name is there, and belongs to something else"
             findings.append(Finding(f"the volume {name}", "the configuration", why, f"volume:{name}"))
     return findings
-
-
-def folder_label(making: Making) -> str:
-    return ",".join(f"{name}={value}" for name, value in sorted(making.labels.items()))
 
 
 def image_for(image: str, merged: Object, user: str, docker: Docker, making: Making) -> str:

@@ -138,6 +138,7 @@ class Session:
                 if hook in hooks.ONCE and steps[hook]:
                     self._note(hook, now)
         finally:
+            self._keep(replace(self._record, probes={}))  # hooks write start files of shells
             if self._written and not write_markers(self.docker, self.id, ready.user, self._written):
                 self._log.note(f"{ready.user.home} cannot be written; which hooks ran is known on this machine only")
         return due.result

@@ -2,18 +2,16 @@
 
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestrator.devcontainer import ids
 from orchestrator.devcontainer.engine import image_labels
-from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.finding import Found, Wanted, look
 from orchestrator.devcontainer.jsonc import Object
-from orchestrator.devcontainer.life.composition import make_project, start_project
 from orchestrator.devcontainer.life.guarded import FOLDER_INSIDE
 from orchestrator.devcontainer.life.hooks import commands_of
 from orchestrator.devcontainer.life.known import CONFIG_ORIGIN, Rim, configurations, read, session_of
-from orchestrator.devcontainer.life.making import Making, make_container
+from orchestrator.devcontainer.life.projects import start_project
 from orchestrator.devcontainer.life.session import Settings
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.policy.grants import Grants
@@ -22,15 +20,16 @@ from orchestrator.errors import EnvironmentFailed, NotFound
 
 INITIALIZE_S = 3600.0
 START_S = 120.0
-Resolve = Callable[[Configuration], FeatureSet | None]
+Make = Callable[[Configuration, Mapping[str, str]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``making``: without the labels, which come from ``wanted``."""
+    """``make``: makes a container that is not there, of a configuration and labels by which it is found again; gives its id."""
 
     wanted: Wanted
-    making: Making
+    grants: Grants
+    make: Make
     settings: Settings
     remove_existing: bool = False
     expect_existing: bool = False
@@ -47,21 +46,21 @@ class Reached:
     merged: Object | None = None
 
 
-def up(request: Request, rim: Rim, resolve: Resolve, reached: Reached) -> Object:
+def up(request: Request, rim: Rim, reached: Reached) -> Object:
     """What is printed when it went well.
 
     Raises:
         PolicyRefused: something was not granted; nothing was made.
         AienvError: it could not be made, or a hook failed; then the container is there, and ``reached`` says which.
     """
-    configuration, labels = read(request.wanted, request.making.grants, rim)
+    configuration, labels = read(request.wanted, request.grants, rim)
     with rim.records.alone(labels, rim.log.info):
-        initialize(configuration, request.making.grants, rim)
-        return _upped(configuration, labels, request, rim, resolve, reached)
+        initialize(configuration, request.grants, rim)
+        return _upped(configuration, labels, request, rim, reached)
 
 
 def _upped(
-    configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, resolve: Resolve, reached: Reached
+    configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, reached: Reached
 ) -> Object:
     found = look(request.wanted, configuration, rim.docker)
     if found.container is not None and (request.remove_existing or _never_ran(found.container)):
@@ -70,7 +69,7 @@ def _upped(
     if found.container is None:
         if request.expect_existing:
             raise NotFound("The expected container does not exist.", remedy="leave out --expect-existing-container, and it is made")
-        found = _made(configuration, labels, request, rim, resolve, reached)
+        found = _made(configuration, labels, request, rim, reached)
     else:
         reached.container = str(found.container["Id"])
         found = _started(found, configuration, request, rim)
@@ -130,15 +129,8 @@ def remove(container: Object, rim: Rim) -> None:
     rim.records.forget(name)
 
 
-def _made(
-    configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, resolve: Resolve, reached: Reached
-) -> Found:
-    making = replace(request.making, labels=labels)
-    features = resolve(configuration)
-    if "dockerComposeFile" in configuration.config:
-        name = make_project(configuration, features, rim.docker, rim.environ, making, rim.records, rim.log)
-    else:
-        name = make_container(configuration, features, rim.docker, making, rim.log)
+def _made(configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, reached: Reached) -> Found:
+    name = request.make(configuration, labels)
     reached.container = name
     container = rim.docker.inspect("container", name)[0]
     _must_run(container, rim)
