@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from orchestrator.devcontainer import locate, metadata
+from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import PULL_S, Docker, image_labels
 from orchestrator.devcontainer.features.feature import Local
 from orchestrator.devcontainer.features.resolve import FOLDER, FeatureSet, Fetch, files_of
@@ -21,7 +21,7 @@ from orchestrator.devcontainer.images.building import BuildFailed
 from orchestrator.devcontainer.images.buildkit import needs_buildkit, syntax_line
 from orchestrator.devcontainer.images.context import Part
 from orchestrator.devcontainer.images.dockerfile import Recipe
-from orchestrator.devcontainer.images.quoting import label_text
+from orchestrator.devcontainer.images.label import Label, label_of, label_words
 from orchestrator.devcontainer.images.runner import Said
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.load import Configuration
@@ -103,14 +103,6 @@ class _Job:
         return os.path.dirname(place.path) if place else self.docker.folder
 
 
-@dataclass(frozen=True, slots=True)
-class _Label:
-    """Entries and their origins."""
-
-    entries: tuple[Object, ...]
-    origins: tuple[str, ...]
-
-
 def make_image(configuration: Configuration, features: FeatureSet | None, docker: Docker, how: How) -> Built:
     """Of a configuration with an image or a Dockerfile.
 
@@ -154,7 +146,7 @@ def _of_dockerfile(recipe: Recipe, job: _Job) -> Built:
     base = _base_of(text, seen, job)
     label = _label(job, *base)
     features = job.features.features if job.features else ()
-    own = {} if features else _labels(label, job.how)
+    own = {} if features else label.labels(job.how.labels)
     image, details = _build(seen, text, judged.options, own, job)
     if features:
         return _on_image(image, details, label, job)
@@ -201,7 +193,7 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
             *_cache_words(how),
             *(("--cache-to", how.cache_to) if how.cache_to else ()),
             *how.options(),
-            *_label_words({naming.LABEL: "1", **labels}),
+            *label_words({naming.LABEL: "1", **labels}),
             "--iidfile", str(id_file),
             "--", recipe.context,
         )  # fmt: skip
@@ -225,7 +217,7 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
 # --- features on an image ------------------------------------------------------------------------------------------------------
 
 
-def _on_image(base: str, details: Object, label: _Label, job: _Job) -> Built:
+def _on_image(base: str, details: Object, label: Label, job: _Job) -> Built:
     """Features and the label, where there is anything to add."""
     features = job.features.features if job.features else ()
     if not features and not job.how.labelled:
@@ -247,10 +239,10 @@ def _on_image(base: str, details: Object, label: _Label, job: _Job) -> Built:
     return _built(name, made, label, in_image=True)
 
 
-def _build_layer(text: str, parts: Sequence[Part], base: tuple[str, str], label: _Label, job: _Job) -> tuple[str, Object]:
+def _build_layer(text: str, parts: Sequence[Part], base: tuple[str, str], label: Label, job: _Job) -> tuple[str, Object]:
     """``base``: name and id of the image below."""
     how, docker = job.how, job.docker
-    labels = {naming.LABEL: "1", **_labels(label, how)}
+    labels = {naming.LABEL: "1", **label.labels(how.labels)}
     archive, digest = context.pack(text, parts, how.scratch)
     with archive:
         listed = [part for pair in sorted(labels.items()) for part in pair]
@@ -259,7 +251,7 @@ def _build_layer(text: str, parts: Sequence[Part], base: tuple[str, str], label:
             return name, made
         hold(*base, docker)
         environ = building.builder(None, how.buildkit, docker)
-        words = (*how.options(), *_cache_words(how), *_label_words(labels), "-t", name, "--", "-")
+        words = (*how.options(), *_cache_words(how), *label_words(labels), "-t", name, "--", "-")
         said = building.build(docker, words, environ, how.log, how.deadline_s, archive)
     if said.code != 0:
         raise _feature_failure(said, [part.step for part in parts])
@@ -301,28 +293,13 @@ def if_here(name: str, docker: Docker) -> Object | None:
 # --- labels, names, users ------------------------------------------------------------------------------------------------------
 
 
-def _label(job: _Job, base: str, details: Object | None) -> _Label:
-    """Of the image below, of the features, of the file. What says nothing is no entry."""
-    found = metadata.read_label({} if details is None else image_labels(details))
+def _label(job: _Job, base: str, details: Object | None) -> Label:
+    """Of the image below, of the features, of the file."""
+    features = job.features.metadata() if job.features else []
+    found = label_of(base, {} if details is None else image_labels(details), features, job.configuration.raw)
     if found.problem:
         job.how.log(f"{base}: {found.problem}")
-    features = job.features.metadata() if job.features else []
-    own = metadata.pick(job.configuration.raw, metadata.OF_CONFIG)
-    pairs = [
-        *((entry, f"image label of {base}") for entry in found.entries),
-        *((entry, f"feature {entry.get('id')}") for entry in features),
-        (own, "devcontainer.json"),
-    ]
-    kept = [pair for pair in pairs if pair[0]]
-    return _Label(tuple(pair[0] for pair in kept), tuple(pair[1] for pair in kept))
-
-
-def _labels(label: _Label, how: How) -> Mapping[str, str]:
-    return {**how.labels, metadata.LABEL: label_text(label.entries)}
-
-
-def _label_words(labels: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(word for name, value in labels.items() for word in ("--label", f"{name}={value}"))
+    return found
 
 
 def _cache_words(how: How) -> tuple[str, ...]:
@@ -334,7 +311,7 @@ def _tag(image: str, job: _Job) -> None:
         job.docker.ask(job.docker.command, "tag", "--", image, name)
 
 
-def _built(image: str, details: Object, label: _Label, *, in_image: bool) -> Built:
+def _built(image: str, details: Object, label: Label, *, in_image: bool) -> Built:
     return Built(image, label.entries, label.origins, in_image, _user(details), details)
 
 
