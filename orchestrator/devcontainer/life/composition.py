@@ -26,15 +26,17 @@ from orchestrator.devcontainer.life.making import (
     labels_of,
     text_or_none,
 )  # fmt: skip
-from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_ports
+from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_own_images, with_ports
 from orchestrator.devcontainer.life.projects import FOLDER, UP_S
 from orchestrator.devcontainer.life.record import ProjectFile, Records
 from orchestrator.devcontainer.life.session import Log
 from orchestrator.devcontainer.life.startup import Made, list_at, texts_of
 from orchestrator.devcontainer.load import Configuration
+from orchestrator.devcontainer.locate import read_file
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.policy import compose as policy
 from orchestrator.devcontainer.policy import localenv
+from orchestrator.devcontainer.policy.composefiles import judge_files
 from orchestrator.devcontainer.policy.dockerfeatures import satisfied
 from orchestrator.devcontainer.policy.verdict import refuse
 from orchestrator.errors import ConfigError, EnvironmentFailed
@@ -64,6 +66,8 @@ def base_of_service(
     """
     docker = replace(docker, environ=clients_environ(environ, localenv.visible(environ, making.grants)))
     files, env_file = _files(configuration, docker, environ)
+    seen = {**environ_in(env_file or os.path.join(os.path.dirname(files[0]), ".env")), **docker.environ}
+    refuse(judge_files(files, seen, ground_of(configuration, ()), making.grants, read_file, os.path.realpath))
     project = _read(configuration, docker, files, env_file)
     folder = os.path.dirname(files[0])
     beside = environ_in(env_file or os.path.join(folder, ".env"))
@@ -138,8 +142,8 @@ def _judged(
     for note in verdict.notes:
         log.warn(note)
     refuse(verdict.findings)
-    refuse(foreign_volumes(verdict.volumes, docker, making, name))
-    return with_ports(project, verdict.ports)
+    refuse(foreign_volumes([project.volume(one, name) for one in verdict.volumes], docker, making, name))
+    return with_own_images(with_ports(project, verdict.ports), name)
 
 
 def _base(project: Project, docker: Docker, name: str, file: Path) -> str:

@@ -14,6 +14,7 @@ from orchestrator.devcontainer.life.startup import Made, start_script
 from orchestrator.devcontainer.merge import mount_fields
 from orchestrator.errors import ConfigError
 
+OWN = "aienv-devcontainer/compose"
 _NOT_IN_NAMES = re.compile(r"[^-_a-z0-9]")
 
 
@@ -35,6 +36,14 @@ class Project:
     def text(self, key: str) -> str | None:
         value = self.table.get(key)
         return value if isinstance(value, str) and value else None
+
+    def volume(self, name: str, project: str) -> str:
+        """As the engine will know a volume: compose puts the project before those that have no name of their own."""
+        volumes = self.document.get("volumes")
+        if not isinstance(volumes, dict) or name not in volumes:
+            return name
+        told = volumes[name]
+        return name if isinstance(told, dict) and (told.get("name") or told.get("external")) else f"{project}_{name}"
 
     @property
     def is_built(self) -> bool:
@@ -101,6 +110,17 @@ def with_ports(project: Project, ports: Mapping[str, Sequence[Json]]) -> Project
     """``ports``: by service, in place of its own."""
     services = _table(project.document.get("services"))
     changed: Object = {name: {**_table(services[name]), "ports": [*listed]} for name, listed in ports.items()}
+    return Project({**project.document, "services": {**services, **changed}}, project.service)
+
+
+def with_own_images(project: Project, name: str) -> Project:
+    """What is built has a name of ours: the one in ``image`` may be that of an image which others use."""
+    services = _table(project.document.get("services"))
+    changed: Object = {
+        service: {**table, "image": f"{OWN}:{name}-{service}"}
+        for service, table in services.items()
+        if isinstance(table, dict) and table.get("build") and table.get("image")
+    }
     return Project({**project.document, "services": {**services, **changed}}, project.service)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.devcontainer.life.override import project_name, read_project, with_container, with_ports
+from orchestrator.devcontainer.life.override import project_name, read_project, with_container, with_own_images, with_ports
 from orchestrator.devcontainer.life.startup import Made
 from orchestrator.devcontainer.policy.container import Final
 from orchestrator.errors import ConfigError
@@ -76,6 +76,18 @@ def test_ports_are_replaced() -> None:
     document: Any = with_ports(read_project(CONFIG, "app"), {"app": [{"target": 1}]}).document
     assert document["services"]["app"]["ports"] == [{"target": 1}]
     assert document["services"]["db"]["image"] == "j"
+
+
+def test_what_is_built_has_a_name_of_ours() -> None:
+    document: Any = with_own_images(read_project(CONFIG, "app"), "p").document
+    assert document["services"]["app"]["image"] == "aienv-devcontainer/compose:p-app"
+    assert document["services"]["db"]["image"] == "j"
+
+
+def test_names_of_volumes() -> None:
+    config = b"{services: {a: {image: i}}, volumes: {one: {}, two: null, three: {name: x}, four: {external: true}}}"
+    project = read_project(config, "a")
+    assert [project.volume(name, "p") for name in ("one", "two", "three", "four", "x")] == ["p_one", "p_two", "three", "four", "x"]
 
 
 @pytest.mark.parametrize(("environ", "env_file", "document", "file", "name"), [
