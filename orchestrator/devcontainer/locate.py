@@ -15,6 +15,7 @@ NAME = "devcontainer.json"
 USUAL = (f"{FOLDER}/{NAME}", ".devcontainer.json")
 MAX_FOLDERS = 100
 MAX_GIT_FILE = 4096
+MAX_WORKTREES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,24 @@ def _in_folders(root: str) -> list[str]:
         return []
     paths = (os.path.join(root, FOLDER, name, NAME) for name in names)
     return [path for path in paths if os.path.isfile(path)]
+
+
+def is_repository_of(common: str, tree: str) -> bool:
+    """Whether the folder ``common`` is a repository that knows ``tree`` as one of its linked work trees. What the ``.git`` file of a tree
+    names can be any folder; only the repository's own word makes it one."""
+    if not os.path.isfile(os.path.join(common, "HEAD")) or not os.path.isdir(os.path.join(common, "objects")):
+        return False
+    worktrees = os.path.join(common, "worktrees")
+    try:
+        names = sorted(os.listdir(worktrees))[:MAX_WORKTREES]
+    except OSError:
+        return False
+    wanted = os.path.realpath(os.path.join(tree, ".git"))
+    for name in names:
+        text = (read_file(os.path.join(worktrees, name, "gitdir")) or b"")[:MAX_GIT_FILE].decode("utf-8", "surrogateescape").strip()
+        if text and os.path.realpath(os.path.join(worktrees, name, text)) == wanted:
+            return True
+    return False
 
 
 def read_file(path: str) -> bytes | None:

@@ -28,7 +28,7 @@ from orchestrator.devcontainer.policy.container import Entry, Verdict
 from orchestrator.devcontainer.policy.dockerfeatures import Satisfied, satisfied
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
-from orchestrator.errors import AienvError, EnvironmentFailed
+from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed
 
 RUN_S = 120.0
 
@@ -191,9 +191,18 @@ def ground_of(configuration: Configuration, paths: Sequence[str]) -> WorkspaceGr
     folders: list[str] = []
     if configuration.root is not None:
         folders += (configuration.root, locate.ground(configuration.root, True).root)
-    if configuration.workspace is not None and (also := mount_fields(configuration.workspace.also).get("source")):
-        folders.append(str(also))
+    if (repository := common_dir(configuration)) is not None:
+        folders.append(repository)
     return WorkspaceGround(tuple(folders), {path: os.path.realpath(path) for path in (*paths, *folders)})
+
+
+def common_dir(configuration: Configuration) -> str | None:
+    """The repository of a linked work tree, if it is to be mounted and knows the tree."""
+    workspace, root = configuration.workspace, configuration.root
+    if workspace is None or workspace.also is None or root is None:
+        return None
+    found = str(mount_fields(workspace.also).get("source"))
+    return found if locate.is_repository_of(found, locate.ground(root, True).root) else None
 
 
 def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, project: str | None = None) -> list[Finding]:
@@ -240,6 +249,12 @@ def workspace_mounts(configuration: Configuration, verdict: Verdict, making: Mak
     elif workspace is not None and isinstance(workspace.mount, str):
         mounts.append(workspace.mount)
     if workspace is not None and workspace.also is not None:
+        if common_dir(configuration) is None:
+            source = mount_fields(workspace.also).get("source")
+            raise ConfigError(
+                f"the file .git of {configuration.root} names {source}, which is no repository that has it as a work tree",
+                remedy="leave out --mount-git-worktree-common-dir",
+            )
         mounts.append(workspace.also)
     return (*(one for one in mounts if one), *making.mounts)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.devcontainer.locate import USUAL, find_config, ground, read_file, workspace_root
+from orchestrator.devcontainer.locate import USUAL, find_config, ground, is_repository_of, read_file, workspace_root
 from orchestrator.errors import ConfigError
 
 
@@ -127,3 +127,22 @@ def test_links(repository: Path) -> None:
 
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
     assert root_of(tmp_path / "none") == str(tmp_path / "none")
+
+
+def test_a_repository_must_know_its_work_tree(tmp_path: Path) -> None:
+    """What a file .git names may be any folder of this machine."""
+    common, tree = tmp_path / "repo/.git", tmp_path / "tree"
+    (common / "worktrees/tree").mkdir(parents=True)
+    (common / "objects").mkdir()
+    tree.mkdir()
+    (tree / ".git").write_text(f"gitdir: {common}/worktrees/tree\n")
+    assert not is_repository_of(str(common), str(tree))
+    (common / "HEAD").write_text("ref: refs/heads/main\n")
+    assert not is_repository_of(str(common), str(tree))
+    (common / "worktrees/tree/gitdir").write_text(f"{tmp_path}/other/.git\n")
+    assert not is_repository_of(str(common), str(tree))
+    (common / "worktrees/tree/gitdir").write_text(f"{tree}/.git\n")
+    assert is_repository_of(str(common), str(tree))
+    (common / "worktrees/tree/gitdir").write_text("../../../../tree/.git\n")
+    assert is_repository_of(str(common), str(tree))
+    assert not is_repository_of(str(tmp_path), str(tree))
