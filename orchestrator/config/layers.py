@@ -123,7 +123,7 @@ class _Verdict:
 def resolve(sources: Iterable[Source], policy: Policy | None = None, user_config: str = "the user configuration") -> Settings:
     """One value per key from all layers. ``user_config`` is the file that remedies name.
 
-    The order of ``sources`` does not matter; each layer occurs at most once.
+    The order of ``sources`` does not matter, but within a layer: there the later is the stronger.
     """
     ordered = sorted(sources, key=lambda source: LAYERS.index(source.layer))
     verdicts = []

@@ -5,6 +5,7 @@ which repository and ref: ``load_user_side`` first, then ``merge`` with a callba
 """
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from orchestrator.config.schema import KEYS, RESERVED_PREFIXES, RESERVED_VARIABL
 from orchestrator.config.starter import starter_task
 from orchestrator.config.task import task_from
 from orchestrator.config.values import VARIABLE_NAME, nearest
+from orchestrator.devcontainer import jsonc
 from orchestrator.errors import ConfigError, NotFound, UsageError
 from orchestrator.model.paths import ORGANISATION_POLICY, Paths
 from orchestrator.model.task import TaskSpec
@@ -28,6 +30,7 @@ __all__ = ["Loaded", "UserSide", "load_user_side", "merge", "merge_settings", "s
 
 REPOSITORY_CONFIG = ".aienv.yaml"
 REPOSITORY_TASKS = ".aienv/tasks"
+DEVCONTAINERS = (".devcontainer/devcontainer.json", ".devcontainer.json")
 _FILE_SUFFIXES = (".yaml", ".yml", ".json")
 
 ReadRepositoryFile = Callable[[str], bytes | None]
@@ -137,7 +140,9 @@ def merge_settings(
         NotFound: the repository has no task of that name.
     """
     sources = list(user_side.sources)
-    data = read_repository_file(REPOSITORY_CONFIG)
+    if (customized := _customizations(read_repository_file)) is not None:
+        sources.append(Source("repository", customized.values))
+    data = read_repository_file(REPOSITORY_CONFIG)  # the later of one layer is the stronger
     if data is not None:
         sources.append(Source("repository", read_document(data, REPOSITORY_CONFIG, "config").values))
     if user_side.task_name is not None:
@@ -161,6 +166,25 @@ def merge(
     settings = merge_settings(user_side, read_repository_file, list_repository_tasks)
     task = task_from(settings, default_name=user_side.default_name, need_agent=need_agent)
     return Loaded(task, settings, settings.violations, (*user_side.warnings, *settings.warnings))
+
+
+def _customizations(read: ReadRepositoryFile) -> Document | None:
+    """``customizations.aienv`` of the devcontainer.json in its usual place. A file that cannot be read says nothing here: only a run that
+    takes its container minds.
+
+    Raises:
+        ConfigError: what stands there is no map of settings.
+    """
+    name, data = next(((name, data) for name in DEVCONTAINERS if (data := read(name)) is not None), ("", b""))
+    try:
+        value = jsonc.parse(data.decode("utf-8")).value
+    except (UnicodeDecodeError, jsonc.BadJson):
+        return None
+    for key in ("customizations", "aienv"):
+        if not isinstance(value, dict) or key not in value:
+            return None
+        value = value[key]
+    return read_document(json.dumps(value).encode(), f"{name} (customizations.aienv)", "config")
 
 
 def _meaning_of_task(task_arg: str | None, cwd: Path) -> tuple[str | None, Path | None, str | None]:

@@ -56,6 +56,7 @@ AUTO = "auto"
 MAX_DOCKERFILE = 1 << 20
 BUILD_S = 3600.0
 
+_CHATTER = re.compile(r"\s*(--->|Removing intermediate|Successfully )")  # of the classic builder, about itself
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -370,7 +371,7 @@ def _built(devfile: Devfile, configuration: Configuration, features: FeatureSet 
         cache=side.cache / "devcontainer",
         grants=side.grants,
         fetch=feature_cache(side.environ, side.cache / "features", side.progress.say),
-        log=side.progress.say,
+        log=lambda line: side.progress.say(line) if not _CHATTER.match(line) else None,
         labels=LABELS,
         buildkit="never",  # it has frontends of the Dockerfile's choice, and caches that all builds share
         network="none" if network == "none" else None,

@@ -27,6 +27,7 @@ from orchestrator.repos.local import git_dir_of
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.resolve import Resolved, resolve
 from orchestrator.repos.source import parse_source
+from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.netplan import choose_network
 from orchestrator.sandbox.seccomp import filter_digest
 
@@ -87,7 +88,8 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
             image = chosen.backend.resolve_image(_image(task.environment, chosen.facts.name))
     taken = None
     if devcontainer is not None:
-        with progress.phase("devcontainer", ""):
+        signals = Interrupts()
+        with progress.phase("devcontainer", ""), signals.installed(), signals.abortable():  # a build may take long, and leaves nothing then
             taken = devcontainer.take(task, chosen.backend, paths, environ, progress)
             image, task = taken.image, with_docker(task, taken.wants_docker)
     chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd)
