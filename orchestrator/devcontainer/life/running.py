@@ -21,9 +21,11 @@ MASK = "********"
 SHOWN_AT_ONCE = 1 << 20  # bytes
 MAX_LOG = 64 << 20
 
-# The first line says which process it is, so that it can be ended: ending ``docker exec`` ends nothing in the container.
-_NAMED = 'echo "$$"; exec "$@"'
+# The first line says which process it is and when it began, so that it can be ended: ending ``docker exec`` ends nothing in there.
+_NAMED = '{ read -r s </proc/$$/stat; } 2>/dev/null; echo "$$ ${s##*) }"; exec "$@"'
+_STAT_WORDS = 21  # of that line, at least; the last of these is the moment of the start
 _END = 'kill -KILL -- "-$1" 2>/dev/null; kill -KILL "$1" 2>/dev/null; :'
+_RUNS = 'read -r s 2>/dev/null </proc/"$1"/stat || exit 1; s=${s##*) }; set -- "$2" $s; [ "$1" = "${21}" ]'
 
 
 class HookFailed(EnvironmentFailed):
@@ -97,6 +99,8 @@ class _Running:
 
     def start(self) -> None:
         place = self._place
+        if self._still_runs():
+            return
         if self._command.name:
             place.show(f"Running {self._name}...")
         argv = ("/bin/sh", "-c", _NAMED, "sh", *self._command.argv)
@@ -118,8 +122,36 @@ class _Running:
         self._begin = time.monotonic()
         threading.Thread(target=self._until_ended, args=(self._process,), daemon=True).start()
 
+    def _still_runs(self) -> bool:
+        """Whether one that serves is left alone, started by an earlier ``up``. Another one that was left is ended first: its ``up`` was
+        killed, and it is not to run twice at once."""
+        try:
+            with open(self._log, "rb") as file:
+                words = file.readline(1 << 10).split()
+        except FileNotFoundError:
+            return False
+        if len(words) >= _STAT_WORDS and all(word.lstrip(b"-").isdigit() for word in (words[0], *words[2:_STAT_WORDS])):
+            pid, began = words[0].decode(), words[_STAT_WORDS - 1].decode()
+            if self._inside(_RUNS, pid, began):
+                if self._step.hook in MAY_SERVE:
+                    self._place.show(f"{self._name} is still running; it writes to {self._log}")
+                    return True
+                self._inside(_END, pid)
+        self._log.unlink(missing_ok=True)  # whoever still writes there writes for nobody
+        return False
+
+    def _inside(self, script: str, *words: str) -> bool:
+        place = self._place
+        command = exec_of(place.docker, place.container, ("/bin/sh", "-c", script, "sh", *words), user=place.user)
+        try:
+            return run(place.docker, command, deadline_s=KILL_S).returncode == 0
+        except AienvError as problem:
+            place.show(problem.message)
+            return False
+
     def wait(self) -> None:
-        assert self._process is not None
+        if self._process is None:
+            return
         serves = self._step.hook in MAY_SERVE
         end = self._begin + (SERVES_S if serves else self._place.deadline_s)
         while not self._ended.wait(LOOK_S):
@@ -145,12 +177,8 @@ class _Running:
         if self._process is None or self._process.poll() is not None:
             return
         self._show()
-        if self._pid.isdigit():
-            command = exec_of(self._place.docker, self._place.container, ("/bin/sh", "-c", _END, "sh", self._pid), user=self._place.user)
-            try:
-                run(self._place.docker, command, deadline_s=KILL_S)
-            except AienvError as problem:
-                self._place.show(problem.message)
+        if (pid := self._pid.partition(" ")[0]).isdigit():
+            self._inside(_END, pid)
         self._process.kill()
         self._process.wait()
 
@@ -173,7 +201,7 @@ class _Running:
             self._pid, _, text = text.partition("\n")
         if text.strip("\n"):
             self._place.show(_masked(text.rstrip("\n"), self._place.secrets))
-        if len(data) == SHOWN_AT_ONCE:
+        if len(data) == SHOWN_AT_ONCE and self._read <= MAX_LOG:
             self._show()
 
     def _hide(self) -> None:
