@@ -95,7 +95,8 @@ class _Reference(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = _options(self.table)
         with formatter.section("Options"):
-            formatter.write_dl([(f"--{name}", option.help) for name, option in rows.items() if not option.unused])
+            today = {name: option for name, option in rows.items() if not option.unused and not option.older_of}
+            formatter.write_dl([(f"--{name}", option.help) for name, option in today.items()])
 
 
 def _options(table: str) -> Mapping[str, Option]:

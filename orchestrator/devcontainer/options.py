@@ -17,7 +17,8 @@ Value = str | bool | tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """``kind``: what its value is; ``many``: may stand several times. ``unused``: why it changes nothing here, for a note."""
+    """``kind``: what its value is; ``many``: may stand several times. ``unused``: why it changes nothing here, for a note.
+    ``older_of``: today's name of what it asks for."""
 
     kind: Literal["text", "switch", "number"]
     help: str
@@ -25,6 +26,7 @@ class Option:
     many: bool = False
     default: bool = False
     unused: str = ""
+    older_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,11 @@ def _parsed(words: Sequence[str], options: Mapping[str, Option], command: bool) 
                 raise UsageError(f"--{key} has no value")
             value = rest.pop(0)
         found.setdefault(key, []).append(_value(key, option, str(value)))
+    notes = _notes(found, options)
+    for key in [name for name in found if options[name].older_of]:
+        found.setdefault(options[key].older_of, []).extend(found.pop(key))
     given_now = {name: _final(name, option, found.get(name, [])) for name, option in options.items()}
-    return Parsed(given_now, _notes(found, options)), tuple(rest)
+    return Parsed(given_now, notes), tuple(rest)
 
 
 def _key(word: str) -> str:
@@ -121,7 +126,9 @@ def _final(name: str, option: Option, values: Sequence[str | bool]) -> Value:
 
 
 def _notes(found: Mapping[str, object], options: Mapping[str, Option]) -> tuple[str, ...]:
-    return tuple(f"--{name} changes nothing here: {options[name].unused}" for name in found if options[name].unused)
+    unused = tuple(f"--{name} changes nothing here: {options[name].unused}" for name in found if options[name].unused)
+    older = tuple(f"--{name} is deprecated, use --{options[name].older_of}" for name in found if options[name].older_of)
+    return (*unused, *older)
 
 
 def _perhaps(name: str, options: Mapping[str, Option]) -> str:
@@ -211,7 +218,7 @@ UP: Mapping[str, Option] = {
     "frozen-lockfile": Option("switch", "Take just what the lock file says, or fail."),
     "omit-config-remote-env-from-metadata": Option("switch", "Leave remoteEnv out of the label.", unused="the label has all of it"),
     "experimental-lockfile": Option("switch", "An older name.", unused="a lock file that is there is honoured, and none is written"),
-    "experimental-frozen-lockfile": Option("switch", "An older name.", unused="use --frozen-lockfile"),
+    "experimental-frozen-lockfile": Option("switch", "An older name.", older_of="frozen-lockfile"),
     **_INCLUDE,
     **_PROGRAMS,
 }

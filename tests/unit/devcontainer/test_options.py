@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.devcontainer.options import READ_CONFIGURATION, Value, parse
+from orchestrator.devcontainer.options import READ_CONFIGURATION, UP, Value, parse
 from orchestrator.errors import UsageError
 
 
@@ -71,6 +71,16 @@ def test_notes() -> None:
     notes = parse(words, READ_CONFIGURATION).notes
     assert [note.split()[0] for note in notes] == ["--user-data-folder", "--skip-feature-auto-mapping", "--allow-cross-origin-auth-host"]
     assert parse([], READ_CONFIGURATION).notes == ()
+
+
+def test_an_older_name_asks_for_the_same_as_today_s() -> None:
+    """Who asks for a frozen lock file in the older way must not get one that is not."""
+    parsed = parse(["--experimental-frozen-lockfile"], UP)
+    assert parsed.switch("frozen-lockfile")
+    assert parsed.notes == ("--experimental-frozen-lockfile is deprecated, use --frozen-lockfile",)
+    assert not parse(["--experimental-frozen-lockfile", "false"], UP).switch("frozen-lockfile")
+    with pytest.raises(UsageError, match="--frozen-lockfile is given twice"):
+        parse(["--frozen-lockfile", "--experimental-frozen-lockfile"], UP)
 
 
 def test_an_empty_value_is_none() -> None:
