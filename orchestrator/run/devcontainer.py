@@ -16,10 +16,12 @@ from typing import Literal, cast
 
 from orchestrator.backends.docker import DockerBackend
 from orchestrator.devcontainer import ids, load, locate
-from orchestrator.devcontainer.engine import Docker
+from orchestrator.devcontainer.engine import Docker, Unasked
+from orchestrator.devcontainer.features import lockfile
 from orchestrator.devcontainer.features.feature import Feature, Local
 from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.images import dockerfile as recipes
+from orchestrator.devcontainer.images.building import BuildFailed
 from orchestrator.devcontainer.images.dockerfile import Recipe
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.jsonc import Object
@@ -256,7 +258,7 @@ def _places(devfile: Devfile, source: Source) -> tuple[str, ...]:
     Raises:
         ConfigError: it leads out of the repository.
     """
-    places = {devfile.path, locate.FOLDER}
+    places = {devfile.path, str(lockfile.path_beside(Path(devfile.path))), locate.FOLDER}
     if devfile.kind == "dockerfile":
         found = _recipe(devfile, source)
         places |= {_inside(found.dockerfile, source, "the Dockerfile"), _inside(found.context, source, "the build's context")}
@@ -379,14 +381,17 @@ def _built(devfile: Devfile, configuration: Configuration, features: FeatureSet 
     )
     try:
         built = make_image(configuration, features, docker, how)
-    except EnvironmentFailed as problem:
-        if problem.code != "build" or network != "none":
-            raise
-        raise EnvironmentFailed(
-            problem.message,
-            remedy=f"what a build runs has no network unless you grant it: --grant {terms.BUILD_NETWORK}; or build it, and use --image",
-            code="build",
+    except Unasked as problem:
+        raise BackendUnavailable(
+            f"{devfile.path} needs an image to be built: {problem.message}",
+            remedy="install the docker command, or build the image elsewhere and name it with --image",
+            code=problem.code,
         ) from problem
+    except BuildFailed as problem:
+        if network != "none":
+            raise
+        way = f"what a build runs has no network unless you grant it: --grant {terms.BUILD_NETWORK}; or build it, and use --image"
+        raise EnvironmentFailed(problem.message, remedy=way, code=problem.code) from problem
     return replace(built, origins=tuple(_HEX.sub(lambda match: pinned.get(match[0], match[0]), one) for one in built.origins))
 
 

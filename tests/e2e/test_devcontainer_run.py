@@ -200,6 +200,12 @@ def test_builds_that_are_refused(docker: Aienv) -> None:
         configured(docker, {"build": build}, {".devcontainer/Dockerfile": str(dockerfile)} if dockerfile else {})
         done = plan(docker)
         assert (done.code, str(said) in done.errors) == (code, True), (param.id, done.errors)
+    configured(docker, {"image": IMAGE, "features": {"./tool": {}}}, {**FEATURE, ".devcontainer/tool/install.sh": "exit 9\n"})
+    done = plan(docker)
+    assert (done.code, "--grant network:build" in done.errors) == (3, True), done.errors
+    git("rm", "-rqf", "--ignore-unmatch", ".devcontainer/link", cwd=docker.cwd)
+    configured(docker, {"image": IMAGE, "features": {"../../outside": {}}})
+    assert plan(docker).code == 2
 
 
 def test_a_hook_that_fails_and_one_that_serves(docker: Aienv) -> None:
