@@ -26,7 +26,15 @@ from orchestrator.devcontainer.life.making import (
     labels_of,
     text_or_none,
 )  # fmt: skip
-from orchestrator.devcontainer.life.override import Project, project_name, read_project, with_container, with_own_images, with_ports
+from orchestrator.devcontainer.life.override import (
+    Project,
+    project_name,
+    read_project,
+    with_container,
+    with_own_images,
+    with_ports,
+    writes_name,
+)  # fmt: skip
 from orchestrator.devcontainer.life.projects import FOLDER, UP_S
 from orchestrator.devcontainer.life.record import ProjectFile, Records
 from orchestrator.devcontainer.life.session import Log
@@ -71,7 +79,8 @@ def base_of_service(
     project = _read(configuration, docker, files, env_file)
     folder = os.path.dirname(files[0])
     beside = environ_in(env_file or os.path.join(folder, ".env"))
-    name = _free_name(project_name(environ, beside, project.document, files[0]), folder, docker)
+    is_written = any(writes_name(read_file(path) or b"") for path in files)
+    name = _free_name(project_name(environ, beside, project.document, files[0], is_written), folder, docker)
     project = _judged(project, folder, configuration, docker, making, name, log)
     place = records.project(name)
     place.write(json.dumps(project.document).encode())

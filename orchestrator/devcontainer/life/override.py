@@ -89,17 +89,28 @@ def plain(node: Node) -> Json:
             return node.text
 
 
-def project_name(environ: Mapping[str, str], env_file: Mapping[str, str], document: Object, first_file: str) -> str:
-    """The name as the reference chooses it. ``first_file``: absolute. Compose itself calls what lies in ``.devcontainer`` just that."""
+def project_name(
+    environ: Mapping[str, str], env_file: Mapping[str, str], document: Object, first_file: str, is_written: bool = False
+) -> str:
+    """The name as the reference chooses it. ``first_file``: absolute. ``is_written``: a compose file says it: if none does, compose itself
+    calls what lies in ``.devcontainer`` just that."""
     folders = first_file.split("/")[1:-1]
     of_folder = folders[-1] if folders else ""
     if of_folder == ".devcontainer" and len(folders) > 1:
         of_folder = f"{folders[-2]}_devcontainer"
     named = document.get("name")
     chosen = environ.get("COMPOSE_PROJECT_NAME") or env_file.get("COMPOSE_PROJECT_NAME")
-    if not chosen and isinstance(named, str) and named not in ("devcontainer", plain_name(folders[-1] if folders else "")):
+    if not chosen and isinstance(named, str) and (is_written or named not in ("devcontainer", plain_name(folders[-1] if folders else ""))):
         chosen = named
     return plain_name(chosen or of_folder) or "default"
+
+
+def writes_name(compose_file: bytes) -> bool:
+    """Whether it says the project's name. One that only compose can read (it may have tags of its own) counts as silent."""
+    try:
+        return any(key == "name" and value.kind != "nothing" for key, value in parse_yaml(compose_file, "compose", aliases=True).members)
+    except ConfigError:
+        return False
 
 
 def plain_name(text: str) -> str:

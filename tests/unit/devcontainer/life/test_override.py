@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.devcontainer.life.override import project_name, read_project, with_container, with_own_images, with_ports
+from orchestrator.devcontainer.life.override import project_name, read_project, with_container, with_own_images, with_ports, writes_name
 from orchestrator.devcontainer.life.startup import Made
 from orchestrator.devcontainer.policy.container import Final
 from orchestrator.errors import ConfigError
@@ -101,3 +101,12 @@ def test_names_of_volumes() -> None:
 ])  # fmt: skip
 def test_name(environ: dict[str, str], env_file: dict[str, str], document: dict[str, Any], file: str, name: str) -> None:
     assert project_name(environ, env_file, document, file) == name
+
+
+@pytest.mark.parametrize(("file", "name"), [
+    (b"name: ${N}", "devcontainer"), (b"services: {}", "app_devcontainer"), (b"name:", "app_devcontainer"),
+    (b"a: !reset []", "app_devcontainer"),
+])  # fmt: skip
+def test_a_name_that_compose_would_give_itself_counts_where_a_file_says_it(file: bytes, name: str) -> None:
+    is_written = writes_name(file)
+    assert project_name({}, {}, {"name": "devcontainer"}, "/home/me/app/.devcontainer/c.yml", is_written) == name
