@@ -124,8 +124,9 @@ def _shown(value: Json, margin: str, unit: str, line: str) -> str:
 
 
 def _json(value: Json, unit: str | None = None) -> str:
+    """In its own letters, where they are letters: half of a pair can only be written as an escape."""
     text = json.dumps(value, indent=unit, ensure_ascii=False)
-    return text if text.isprintable() or text.encode("utf-8", "replace").decode() == text else json.dumps(value, indent=unit)
+    return text if text.encode("utf-8", "replace").decode() == text else json.dumps(value, indent=unit)
 
 
 def _last(found: _Object, key: str) -> _Member | None:

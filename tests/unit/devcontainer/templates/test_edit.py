@@ -58,6 +58,13 @@ def test_added(text: str, result: str) -> None:
     parse(found)
 
 
+def test_half_of_a_pair() -> None:
+    """A text that UTF-8 has no bytes for stays what it was."""
+    found = with_features("{}", {"a": {"v": "\ud800", "w": "ü"}}, "x")
+    assert found.encode().decode() == found
+    assert parse(found).value == {"features": {"a": {"v": "\ud800", "w": "ü"}}}
+
+
 def test_none_to_add() -> None:
     assert with_features("not even JSON", {}, "x") == "not even JSON"
 
