@@ -24,7 +24,7 @@ MAX_LOG = 64 << 20
 # The first line says which process it is and when it began, so that it can be ended: ending ``docker exec`` ends nothing in there.
 _NAMED = '{ read -r s </proc/$$/stat; } 2>/dev/null; echo "$$ ${s##*) }"; exec "$@"'
 _STAT_WORDS = 21  # of that line, at least; the last of these is the moment of the start
-_END = 'kill -KILL -- "-$1" 2>/dev/null; kill -KILL "$1" 2>/dev/null; :'
+_END = 'kill -KILL "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null; :'  # dash takes no --
 _RUNS = 'read -r s 2>/dev/null </proc/"$1"/stat || exit 1; s=${s##*) }; set -- "$2" $s; [ "$1" = "${21}" ]'
 
 
