@@ -148,6 +148,11 @@ class Engine:
         with self._client("list images") as client:
             return [dict(each) for each in client.images(filters={"label": label})]
 
+    def images_named(self, pattern: str) -> list[dict[str, Any]]:
+        """Those with a name that matches, as the engine reads patterns: ``*`` is no slash."""
+        with self._client("list images") as client:
+            return [dict(each) for each in client.images(name=pattern)]
+
     def pull(self, reference: str, progress: Progress) -> None:
         """Fetch an image with the user's own login."""
         what, wanted = f"pull image {reference!r}", parse_reference(reference)

@@ -73,11 +73,11 @@ def ls_command(as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @json_option
 def rm_command(names: tuple[str, ...], as_json: bool) -> None:
-    """Remove NAMES; only images of ours."""
-    from orchestrator.images.store import remove
+    """Remove NAMES; only images of ours. In a name '*' stands for any text; then what is in use stays."""
+    from orchestrator.images.store import remove, remove_matching
 
     engine = _engine()
-    gone = [remove(name, engine) for name in names]
+    gone = [image for name in names for image in (remove_matching(name, engine) if "*" in name else (remove(name, engine),))]
     if as_json:
         print_json([asdict(image) for image in gone])
     else:

@@ -1,16 +1,19 @@
 """What ``aienv images`` does: build, list and remove what is ours, nothing else."""
 
+import contextlib
+import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.errors import NotFound, UsageError
+from orchestrator.errors import EnvironmentFailed, NotFound, UsageError
 from orchestrator.images import base, toolbox
 from orchestrator.images.base import ImageEngine, Progress
 from orchestrator.images.toolbox import Builder
 
 LABEL = "dev.aienv.image"
+DEVCONTAINERS = "aienv-devcontainer"
 BUILDABLE = ("base", "toolbox")
 
 
@@ -18,6 +21,8 @@ class StoreEngine(ImageEngine, Builder, Protocol):
     """What is needed of an engine."""
 
     def images(self, label: str) -> list[dict[str, Any]]: ...
+
+    def images_named(self, pattern: str) -> list[dict[str, Any]]: ...
 
     def remove_image(self, name: str) -> None: ...
 
@@ -47,8 +52,10 @@ def build(name: str, engine: StoreEngine | None, cache: Path, say: Progress) -> 
 
 
 def list_images(engine: StoreEngine) -> tuple[StoredImage, ...]:
-    """All images with our label, the newest first."""
+    """All images with our label, and those under the names that dev containers have, the newest first."""
     found = [_stored(name, image) for image in engine.images(LABEL) for name in _names(image)]
+    for image in engine.images_named(f"{DEVCONTAINERS}/*"):
+        found += [replace(_stored(name, image), kind="devcontainer") for name in _names(image) if name.startswith(f"{DEVCONTAINERS}/")]
     return tuple(sorted(found, key=lambda image: (-image.created, image.name)))
 
 
@@ -63,6 +70,23 @@ def remove(name: str, engine: StoreEngine) -> StoredImage:
             engine.remove_image(image.name)
             return image
     raise NotFound(f"no image of aienv is called {name!r}", remedy="aienv images ls shows what there is")
+
+
+def remove_matching(pattern: str, engine: StoreEngine) -> tuple[StoredImage, ...]:
+    """Remove those of ours whose names match, ``*`` for any text; what is in use stays.
+
+    Raises:
+        NotFound: there is none.
+    """
+    gone: list[StoredImage] = []
+    for image in list_images(engine):
+        if fnmatch.fnmatchcase(image.name, pattern):
+            with contextlib.suppress(EnvironmentFailed):
+                engine.remove_image(image.name)
+                gone.append(image)
+    if not gone:
+        raise NotFound(f"no image of aienv matches {pattern!r}, or all that do are in use", remedy="aienv images ls shows what there is")
+    return tuple(gone)
 
 
 def _names(image: Mapping[str, Any]) -> list[str]:
