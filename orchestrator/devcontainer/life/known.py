@@ -8,6 +8,7 @@ from orchestrator.devcontainer.engine import Docker, container_environ, image_la
 from orchestrator.devcontainer.finding import Found, Wanted
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.guarded import Guards
+from orchestrator.devcontainer.life.hooks import ONCE
 from orchestrator.devcontainer.life.record import Records
 from orchestrator.devcontainer.life.session import Log, Session, Settings
 from orchestrator.devcontainer.load import Configuration, load
@@ -63,11 +64,21 @@ def session_of(
     of_file = pick(known.config, OF_CONFIG_LATER if own and _all_in(found.labels, labels) else OF_CONFIG)
     entries = [*own, *(known.substituted(one) for one in features), *([of_file] if of_file else [])]
     origins = [_origin(entry) for entry in own]
+    owed: Object = {}
     if own and _all_in(found.labels, labels) and "id" not in own[-1]:
         origins[-1] = CONFIG_ORIGIN
+        owed = _owed(own[-1], known.config)
     origins += [_origin(one) for one in features] + ([CONFIG_ORIGIN] if of_file else [])
     entries = [_object(substitute(entry, container_pass(environ))) for entry in entries]
-    return Session(rim.docker, Found(found.container, found.labels), known, entries, origins, rim.records, settings, rim.log)
+    with_hooks = [{**entry, **owed} if number == len(own) - 1 else entry for number, entry in enumerate(entries)]
+    return Session(rim.docker, Found(found.container, found.labels), known, entries, with_hooks, origins, rim.records, settings, rim.log)
+
+
+def _owed(entry: Object, config: Object) -> Object:
+    """Hooks of ``entry``, which the file once gave, as the file has them now: one that failed can be corrected there."""
+    if not pick(config, OF_CONFIG):
+        return {}
+    return {hook: config.get(hook) for hook, since in ONCE.items() if since == "created" and hook in entry}
 
 
 def configurations(session: Session, plain: bool, merged: bool) -> Object:

@@ -211,13 +211,13 @@ def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, projec
     findings: list[Finding] = []
     folder = folder_label(making.labels)
     for name in names:
-        if making.grants.allows(f"volume:{name}"):
-            continue
         try:
             labels = image_labels({"Config": docker.inspect("volume", name)[0]})
         except EnvironmentFailed:
             if project is None:
                 docker.ask(docker.command, "volume", "create", "--label", f"{MADE}=1", "--label", f"{OF_FOLDER}={folder}", name)
+            continue
+        if making.grants.allows(f"volume:{name}"):
             continue
         if OF_FOLDER in labels or PROJECT in labels:
             ours = labels.get(OF_FOLDER) == folder or labels.get(PROJECT, "") == project

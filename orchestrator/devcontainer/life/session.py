@@ -62,16 +62,17 @@ class Ready:
 
 
 class Session:
-    """``entries``: of the container's label and the file, all variables replaced, the weakest first; ``origins``: where each is from."""
+    """``entries``: of the container's label and the file, all variables replaced, the weakest first; ``with_hooks``: the same for
+    hooks; ``origins``: where each is from."""
 
     def __init__(
-        self, docker: Docker, found: Found, configuration: Configuration, entries: Sequence[Object], origins: Sequence[str],
-        records: Records, settings: Settings, log: Log,
+        self, docker: Docker, found: Found, configuration: Configuration, entries: Sequence[Object], with_hooks: Sequence[Object],
+        origins: Sequence[str], records: Records, settings: Settings, log: Log,
     ) -> None:  # fmt: skip
         assert found.container is not None
         self.docker, self.container, self.configuration = docker, found.container, configuration
         self.merged = merge(configuration.config, entries)
-        self._entries, self._origins = entries, origins
+        self._with_hooks, self._origins = with_hooks, origins
         self._records, self._settings, self._log = records, settings, log
         self._record = records.load(self.container)
         self._written: dict[Hook, str] = {}
@@ -115,7 +116,7 @@ class Session:
             ConfigError: a value that is no command.
         """
         now = moments(self.container)
-        steps = {hook: hooks.steps(hook, self._entries, self._origins) for hook in hooks.HOOKS}
+        steps = {hook: hooks.steps(hook, self._with_hooks, self._origins) for hook in hooks.HOOKS}
         due = hooks.schedule(self._settings.how, self.merged.get("waitFor"), self._done(now))
         wanted = [hook for hook in due.hooks if steps[hook]]
         if not wanted and not (due.dotfiles and self._settings.dotfiles):
