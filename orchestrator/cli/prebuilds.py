@@ -27,9 +27,13 @@ class _DefaultGroup(click.Group):
     """Without the name of a command it makes a prebuild."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ("--help", "-h")):
-            args = ["make", *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, args if args[:1] in (["--help"], ["-h"]) else self._named(args))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, self._named(args))
+
+    def _named(self, args: list[str]) -> list[str]:
+        return args if args and args[0] in self.commands else ["make", *args]
 
 
 @click.group(cls=_DefaultGroup, epilog=EXAMPLES)
