@@ -1,10 +1,12 @@
 """The commands of a hook: run side by side, watched, their output kept in a file and shown as it comes."""
 
 import os
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,19 +67,34 @@ def run_step(place: Place, step: Step) -> None:
     running = [_Running(place, step, command, number) for number, command in enumerate(step.commands)]
     failures: list[HookFailed] = []
     try:
-        for one in running:
-            one.start()
-        for one in running:
-            try:
-                one.wait()
-            except HookFailed as problem:
-                failures.append(problem)
+        with _ended_by_signals():
+            for one in running:
+                one.start()
+            for one in running:
+                try:
+                    one.wait()
+                except HookFailed as problem:
+                    failures.append(problem)
     except BaseException:
         for one in running:
             one.end()
         raise
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """A terminal that is closed, or SIGTERM, is as ^C: else hooks would go on in the container. Whoever has a way of its own keeps it."""
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    try:
+        for number in ours:
+            signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _Running:
