@@ -18,7 +18,7 @@ from orchestrator.devcontainer.life.call import STOP_S
 from orchestrator.devcontainer.life.composition import base_of_service, make_project
 from orchestrator.devcontainer.life.hooks import How
 from orchestrator.devcontainer.life.known import read
-from orchestrator.devcontainer.life.making import Making, make_container
+from orchestrator.devcontainer.life.making import Making, make_container, user_mounts
 from orchestrator.devcontainer.life.prebuilt import Prebuilds
 from orchestrator.devcontainer.life.up import Request, up
 from orchestrator.devcontainer.life.whole import WholeCall
@@ -125,7 +125,7 @@ def _making(call: WholeCall, labels: Mapping[str, str]) -> Making:
         labels,
         call.grants,
         how,
-        call.texts("mount"),
+        user_mounts(call.texts("mount")),
         cast(Literal["never", "on", "off"], call.text("update-remote-user-uid-default") or "on"),
         cast(Literal["all", "detect", "none"], call.text("gpu-availability") or "detect"),
         call.rim.guards,

@@ -28,7 +28,7 @@ from orchestrator.devcontainer.policy.container import Entry, Verdict
 from orchestrator.devcontainer.policy.dockerfeatures import Satisfied, satisfied
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
-from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed
+from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed, UsageError
 
 RUN_S = 120.0
 
@@ -70,7 +70,7 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     made = Made(
         image,
         {**labels_of(making, built.entries if not built.label_in_image else None), **guarded.labels, **behind},
-        environ_of_merged(merged),
+        environ_but(environ_of_merged(merged), verdict.final.env),
         user,
         (*mounts, *guarded.mounts),
         replace(verdict.final, user=None),
@@ -256,7 +256,26 @@ def workspace_mounts(configuration: Configuration, verdict: Verdict, making: Mak
                 remedy="leave out --mount-git-worktree-common-dir",
             )
         mounts.append(workspace.also)
-    return (*(one for one in mounts if one), *making.mounts)
+    return (*(one for one in mounts if one), *(_for_docker(one) for one in making.mounts))
+
+
+def user_mounts(words: Sequence[str]) -> tuple[str, ...]:
+    """``--mount`` of the command line.
+
+    Raises:
+        UsageError: one is none.
+    """
+    for word in words:
+        fields = mount_fields(word)
+        if not fields.get("target") or fields.get("external") not in (None, "true", "false"):
+            form = "type=<bind|volume>,source=<source>,target=<target>[,external=<true|false>]"
+            raise UsageError(f"--mount {word!r} is no mount", remedy=f"write it as {form}")
+    return tuple(words)
+
+
+def _for_docker(mount: str) -> str:
+    """Whether a volume must be there already is a question for compose alone."""
+    return ",".join(word for word in mount.split(",") if not word.startswith("external="))
 
 
 def labels_of(making: Making, entries: Sequence[Object] | None) -> dict[str, str]:
@@ -268,6 +287,12 @@ def environ_of_merged(merged: Object) -> dict[str, str]:
     """``containerEnv``; null says nothing."""
     table = merged.get("containerEnv")
     return {name: text(value) for name, value in table.items() if value is not None} if isinstance(table, dict) else {}
+
+
+def environ_but(environ: Mapping[str, str], stronger: Sequence[str]) -> dict[str, str]:
+    """``environ`` without what ``stronger``, of runArgs, sets: docker would hand over both."""
+    names = {word.partition("=")[0] for word in stronger}
+    return {name: value for name, value in environ.items() if name not in names}
 
 
 def wants_gpu(merged: Object, docker: Docker, making: Making, log: Log) -> bool:

@@ -163,14 +163,14 @@ def with_container(project: Project, made: Made, *, argv: Sequence[str], command
     assert isinstance(services, dict)
     found: Object = {**project.document, "services": {**services, project.service: table}}
     if named:
-        found["volumes"] = {**dict.fromkeys(named), **_table(project.document.get("volumes"))}
+        found["volumes"] = {**named, **_table(project.document.get("volumes"))}
     return found
 
 
-def _volumes(mounts: Sequence[str]) -> tuple[list[Json], list[str]]:
-    """In compose's short form, which every version knows, and the names of volumes among them."""
+def _volumes(mounts: Sequence[str]) -> tuple[list[Json], Object]:
+    """In compose's short form, which every version knows, and the volumes among them that have a name."""
     found: list[Json] = []
-    named: list[str] = []
+    named: Object = {}
     for mount in mounts:
         fields = mount_fields(mount)
         kind, source, target = (str(fields.get(key) or "") for key in ("type", "source", "target"))
@@ -178,7 +178,7 @@ def _volumes(mounts: Sequence[str]) -> tuple[list[Json], list[str]]:
             found.append({"type": "tmpfs", "target": _escaped(target)})
             continue
         if kind == "volume" and source:
-            named.append(source)
+            named[source] = {"external": True} if fields.get("external") == "true" else None
         read_only = ":ro" if "readonly" in fields or "ro" in fields else ""
         found.append(_escaped(f"{source}:{target}{read_only}" if source else target))
     return found, named
