@@ -6,10 +6,11 @@ Those in ``QUICK`` run always; the others, some seconds each, with the slow test
 # ruff: noqa: E501 - a row of a table stays one line
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tests.integration.devcontainer.up_sides import LABELLED, SMALL, UP, WITH_GIT, Case, Step
+from tests.integration.devcontainer.up_sides import LABELLED, SMALL, UP, WITH_GIT, Case, Facts, Step
 
 HOOKS = ("initializeCommand", "onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
 
@@ -34,9 +35,9 @@ def plain(case: str, /, *steps: Step, files: Mapping[str, str] | None = None, **
     return Case(case, {"image": UP, **config}, steps or (up(),), files or {})
 
 
-def hooks(suffix: str = "") -> dict[str, str]:
+def hooks() -> dict[str, Any]:
     """Each leaves its name."""
-    return {name: f"echo {name.removesuffix('Command')}{suffix} >>log" for name in HOOKS}
+    return {name: f"echo {name.removesuffix('Command')} >>log" for name in HOOKS}
 
 
 def feature(name: str, script: str = "true", **values: Any) -> dict[str, str]:
@@ -61,6 +62,16 @@ def compose(case: str, service: str, /, *steps: Step, files: Mapping[str, str] |
     )
 
 
+def meant(case: Case, why: str, *apart: str, ours: Callable[[Facts], bool] | None = None) -> Case:
+    """``apart``: in which facts both differ; ``why``: documented; ``ours``: what ours does then."""
+    return replace(case, apart=apart, why=why, ours=ours)
+
+
+def meants(why: str, *apart: str, ours: Callable[[Facts], bool] | None = None, of: Sequence[Case]) -> list[Case]:
+    return [meant(case, why, *apart, ours=ours) for case in of]
+
+
+FAILED_AGAIN = "a hook that failed runs again at the next up"
 BIND = "volumes: ['..:/workspace']\ncommand: sleep 600"
 
 
@@ -87,14 +98,14 @@ USERS = [
     plain("container-user", containerUser="dev", onCreateCommand="id -un >>/tmp/log"),
     plain("both-users", containerUser="plain", remoteUser="dev", postStartCommand="id -un >>/tmp/log"),
     plain("unknown-remote-user", remoteUser="nobody-such"),
-    plain("unknown-container-user", containerUser="nobody-such"),
+    meant(plain("unknown-container-user", containerUser="nobody-such"), "a container that cannot be started is removed", "0 up/containerId", "container", "others"),
     plain("remote-user-number", remoteUser="4242", onCreateCommand="id >/tmp/log"),
     plain("remote-user-number-unknown", remoteUser="7777"),
     plain("remote-user-group", remoteUser="dev:other", updateRemoteUserUID=False),
     plain("container-user-group", containerUser="4242:4400"),
     plain("remote-user-empty", remoteUser="", containerUser=""),
     plain("remote-user-root", image=LABELLED, remoteUser="root"),
-    plain("homeless", remoteUser="homeless", postCreateCommand="echo $HOME >>log"),
+    meant(plain("homeless", remoteUser="homeless", postCreateCommand="echo $HOME >>log"), "a home that cannot be written keeps no hook from running", "files/log", ours=lambda facts: facts["files"]["log"] == ["/nowhere"]),
     plain("run-args-user", runArgs=["--user", "dev"]),
     plain("run-args-user-short", runArgs=["-u", "plain"]),
     plain("run-args-user-equals", runArgs=["--user=4242"], remoteUser="dev"),
@@ -117,17 +128,17 @@ ENVIRONMENT = [
     plain("probe-default-but-said", up("--default-user-env-probe", "none"), remoteUser="dev", userEnvProbe="loginShell"),
     plain("container-env", containerEnv={"A": "a b", "Q": "it's \"q\" $HOME `id` \\", "E": "", "U": "ü😀", "EQ": "a=b"}, postCreateCommand="echo \"$A|$Q|$E|$U|$EQ\" >log"),
     plain("container-env-values", containerEnv={"N": 1, "T": True, "F": 1.5}),
-    plain("container-env-null", containerEnv={"N": None, "A": "a"}),
-    plain("container-env-lines", containerEnv={"L": "one\ntwo"}, postCreateCommand="echo \"$L\" >log"),
+    meant(plain("container-env-null", containerEnv={"N": None, "A": "a"}), "null in containerEnv says nothing", "container/env", "env/N", "environment", ours=lambda facts: "N" not in facts["env"]),
+    meant(plain("container-env-lines", containerEnv={"L": "one\ntwo"}, postCreateCommand="echo \"$L\" >log"), "a value of several lines is left out of /etc/environment, which has no way to hold one", "environment"),
     plain("container-env-path", containerEnv={"PATH": "/mine:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, remoteUser="dev"),
     plain("container-env-variables", containerEnv={"I": "${devcontainerId}", "W": "${containerWorkspaceFolder}", "L": "${localWorkspaceFolder}", "B": "${localWorkspaceFolderBasename}", "P": "${containerEnv:PATH}", "X": "${localEnv:PLACE}"}),
     plain("remote-env", remoteEnv={"A": "a", "P": "${containerEnv:FROM_IMAGE}-x", "PATH": "${containerEnv:PATH}:/mine", "D": "${containerEnv:NONE:dflt}", "L": "${localEnv:PLACE}", "S": "it's $HOME"}, postCreateCommand="echo $A $P >log"),
-    plain("remote-env-null", remoteEnv={"FROM_IMAGE": None, "A": "a"}),
+    meant(plain("remote-env-null", remoteEnv={"FROM_IMAGE": None, "A": "a"}), "null in remoteEnv unsets, as the specification says", "env/FROM_IMAGE", ours=lambda facts: "FROM_IMAGE" not in facts["env"]),
     plain("remote-env-values", remoteEnv={"N": 1, "T": True}),
     plain("remote-env-word", up("--remote-env", "W=word", "--remote-env", "B=word"), run("--remote-env", "W=exec", "sh", "-c", "echo $W $B"), remoteEnv={"B": "file"}, postCreateCommand="echo $W $B >>log"),
     plain("remote-env-changed", up(), step("write", ".devcontainer/devcontainer.json", json.dumps({"image": UP, "remoteEnv": {"A": "new", "C": "new"}, "containerEnv": {"F": "new"}})), up(), sh("echo $A $B $C $F"), remoteEnv={"A": "old", "B": "old"}, containerEnv={"F": "old"}),
     plain("variables-in-hooks", remoteEnv={"E": "${localEnv:PLACE}"}, postCreateCommand="echo ${localWorkspaceFolder} ${containerWorkspaceFolder} ${localEnv:PLACE} ${localWorkspaceFolderBasename} $E >log"),
-    plain("container-env-in-hooks", postCreateCommand="echo ${containerEnv:FROM_IMAGE} >log"),
+    meant(plain("container-env-in-hooks", postCreateCommand="echo ${containerEnv:FROM_IMAGE} >log"), "containerEnv is replaced in hooks, too", "0 up", "files/log", ours=lambda facts: facts["files"]["log"] == ["image"]),
     plain("secrets", up("--secrets-file", "{folder}/s.json"), sh("echo got $S"), postCreateCommand="echo $S $T >log", files={"s.json": json.dumps({"S": "sec ret", "T": "$HOME"})}),
     plain("secrets-broken", up("--secrets-file", "{folder}/s.json"), files={"s.json": "[1"}),
     plain("secrets-missing", up("--secrets-file", "{folder}/s.json")),
@@ -147,13 +158,13 @@ LIFE = [
     plain("hooks-empty", onCreateCommand="", updateContentCommand=None, postCreateCommand={}, postStartCommand=[]),
     plain("hook-list-empty", postCreateCommand=[]),
     plain("hooks-objects-empty", postCreateCommand={"a": "", "b": "echo b >>log"}),
-    plain("hook-number", postCreateCommand=5),
-    plain("hook-list-of-numbers", postCreateCommand=["echo", 5]),
-    *(plain(f"failing-{name}", up(), up(), **{**hooks(), name: f"echo failing >>log; exit 3"}) for name in HOOKS),
-    plain("failing-one-of-object", postCreateCommand={"good": "sleep 0.3; echo good >>log", "bad": "exit 4"}, postStartCommand="echo start >>log"),
-    plain("failing-list", postCreateCommand=["false"]),
-    plain("hook-not-found", postCreateCommand=["no-such-program"]),
-    plain("failing-then-mended", up(), step("write", ".devcontainer/devcontainer.json", json.dumps({"image": UP, "postCreateCommand": "echo mended >>log"})), up(), postCreateCommand="exit 1", postStartCommand="echo start >>log"),
+    meant(plain("hook-number", postCreateCommand=5), "what is no command is an error", "0 up", "markers", ours=lambda facts: facts["0 up"]["code"] == 1),
+    meant(plain("hook-list-of-numbers", postCreateCommand=["echo", 5]), "what is no command is an error", "0 up", "markers", ours=lambda facts: facts["0 up"]["code"] == 1),
+    *(plain(f"failing-{name}", up(), up(), **{**hooks(), name: "echo failing >>log; exit 3"}) for name in HOOKS),
+    meant(plain("failing-one-of-object", postCreateCommand={"good": "sleep 0.3; echo good >>log", "bad": "exit 4"}, postStartCommand="echo start >>log"), "a hook that failed is not marked as done", "markers"),
+    meant(plain("failing-list", postCreateCommand=["false"]), "a hook that failed is not marked as done", "markers"),
+    meant(plain("hook-not-found", postCreateCommand=["no-such-program"]), "a hook that failed is not marked as done", "markers"),
+    meant(plain("failing-then-mended", up(), step("write", ".devcontainer/devcontainer.json", json.dumps({"image": UP, "postCreateCommand": "echo mended >>log"})), up(), postCreateCommand="exit 1", postStartCommand="echo start >>log"), FAILED_AGAIN, "files/log", ours=lambda facts: facts["files"]["log"] == ["mended", "start"]),
     *(plain(f"wait-for-{name}", up("--skip-non-blocking-commands"), Step(("run-user-commands",)), waitFor=name, **hooks()) for name in HOOKS[:5]),
     plain("wait-for-default", up("--skip-non-blocking-commands"), up("--skip-non-blocking-commands"), up(), **hooks()),
     plain("wait-for-without-skipping", waitFor="onCreateCommand", **hooks()),
@@ -166,7 +177,6 @@ LIFE = [
     plain("run-user-commands-stops", up("--skip-post-create"), Step(("run-user-commands", "--stop-for-personalization")), Step(("run-user-commands",)), **hooks()),
     plain("run-user-commands-prebuild", up("--skip-post-create"), Step(("run-user-commands", "--prebuild")), Step(("run-user-commands", "--skip-non-blocking-commands")), **hooks()),
     plain("run-user-commands-nothing", Step(("run-user-commands",))),
-    plain("hook-reads-input", postCreateCommand="cat >got; echo $? >>log", postStartCommand=["sh", "-c", "read x; echo \"$x|$?\" >>log"]),
     plain("hook-floods", postCreateCommand="i=0; while [ $i -lt 20000 ]; do echo \"line $i of some length to be shown\"; i=$((i+1)); done; echo done >>log"),
     plain("hook-leaves-a-process", postStartCommand="nohup sleep 300 >/dev/null 2>&1 & echo started >>log"),
     plain("hook-in-the-workspace", postCreateCommand="pwd >>log; echo $0 $SHELL >>log; tty >>log 2>&1; umask >>log"),
@@ -176,7 +186,7 @@ LIFE = [
     plain("initialize-list", up(), up(), initializeCommand=["sh", "-c", "echo \"$0\" >>log", "a  b"]),
     plain("initialize-object", initializeCommand={"a": "echo a >>a.log", "b": ["touch", "b.log"]}),
     plain("expected", up("--expect-existing-container"), up(), up("--expect-existing-container")),
-    plain("paused", up(), step("docker", "pause", "{id}"), up(), postStartCommand="echo start >>log"),
+    meant(plain("paused", up(), step("docker", "pause", "{id}"), up(), postStartCommand="echo start >>log"), "a paused container goes on", "2 up", "exec", "env", "environment", "id", "markers", "profile", ours=lambda facts: facts["2 up"]["code"] == 0 and facts["exec"] == 0),
     plain("stopped-exec", up(), step("docker", "stop", "-t", "0", "{id}"), run("true")),
     plain("removed-exec", up(), step("docker", "rm", "-f", "{id}"), run("true")),
     plain("config-changed", up(), step("write", ".devcontainer/devcontainer.json", json.dumps({"image": UP, "remoteUser": "plain", "postStartCommand": "echo new-start >>log", "postAttachCommand": "echo new-attach >>log"})), up(), step("docker", "restart", "-t", "0", "{id}"), up(), remoteUser="root", postStartCommand="echo old-start >>log", postAttachCommand="echo old-attach >>log"),
@@ -188,7 +198,8 @@ WHERE = [
     plain("workspace-folder-alone", workspaceFolder="/elsewhere"),
     plain("workspace-mount-none", workspaceMount="", workspaceFolder="/tmp"),
     plain("workspace-mount-alone", workspaceMount="source=${localWorkspaceFolder},target=/w,type=bind"),
-    plain("workspace-volume", workspaceMount="source=workspace-volume-${devcontainerId},target=/w,type=volume", workspaceFolder="/w"),
+    plain("workspace-volume", workspaceMount="source=workspace-volume-v,target=/w,type=volume", workspaceFolder="/w"),
+    meant(plain("workspace-volume-of-id", workspaceMount="source=workspace-volume-of-id-${devcontainerId},target=/w,type=volume", workspaceFolder="/w"), "devcontainerId is replaced in workspaceMount, too", "0 up", "container", "others", "env", "environment", "exec", "id", "markers", "profile", ours=lambda facts: facts["0 up"]["code"] == 0),
     plain("workspace-read-only", workspaceMount="source=${localWorkspaceFolder},target=/w,type=bind,readonly", workspaceFolder="/w"),
     plain("workspace-consistency", up("--workspace-mount-consistency", "consistent")),
     Case("git-root", None, (up(), sh("pwd; ls -A ..")), {"sub/.devcontainer.json": json.dumps({"image": UP, "postCreateCommand": "pwd >log"}), "top": "x"}, folder="sub", git=True),
@@ -202,7 +213,7 @@ WHERE = [
     plain("mount-word-external", up("--mount", "type=volume,source=mount-word-external-v,target=/v,external=false"), files={"data/x": "x"}),
     plain("mount-word-bad", up("--mount", "source=/x")),
     plain("mount-broken", mounts=["nonsense"]),
-    plain("id-label", up("--id-label", "mine={folder}", "--id-label", "b=c=d"), run("--id-label", "mine={folder}", "--id-label", "b=c=d", "echo", "found"), run("true"), containerEnv={"I": "${devcontainerId}"}),
+    plain("id-label", up("--id-label", "mine={folder}", "--id-label", "b=c"), run("--id-label", "mine={folder}", "--id-label", "b=c", "echo", "found"), run("true"), containerEnv={"I": "${devcontainerId}"}),
     plain("id-label-bad", up("--id-label", "mine")),
     plain("container-id", up(), run("--container-id", "{id}", "sh", "-c", "pwd; id -un"), Step(("run-user-commands", "--container-id", "{id}")), remoteUser="dev", postAttachCommand="echo attach >>/tmp/log"),
 ]  # fmt: skip
@@ -210,7 +221,7 @@ WHERE = [
 RUNNING = [
     plain("init", init=True),
     plain("caps", capAdd=["SYS_PTRACE", "net_admin", "SYS_PTRACE"], securityOpt=["seccomp=unconfined", "apparmor=unconfined"]),
-    plain("privileged", privileged=True),
+    meant(plain("privileged", privileged=True), "a container that cannot be started is removed", "0 up/containerId", "container", "others"),
     plain("privileged-false", privileged=False, init=False),
     plain("run-args", runArgs=["--hostname", "box", "--shm-size=128m", "--add-host", "x:1.2.3.4", "--label", "mine=yes", "-e", "ARG=1", "--cap-drop", "NET_RAW", "--tmpfs", "/scratch"]),
     plain("run-args-network", runArgs=["--network=host"]),
@@ -233,7 +244,7 @@ EXEC = [
     plain("exec-words", up(), run("echo", "a  b", "$HOME", "*", "", "'q'"), run("env", "printf", "%s|", "--x", "-y", "z=1")),
     plain("exec-streams", up(), sh("echo out; echo err >&2")),
     plain("exec-two-dashes", up(), run("--", "echo", "x")),
-    plain("exec-nothing", up(), Step(("exec",))),
+    meant(plain("exec-nothing", up(), Step(("exec",))), "no command is an error of the command line", "1 exec"),
     plain("exec-without-container", run("true")),
     plain("exec-unknown-option", up(), run("--bogus", "true")),
     plain("exec-options-after-command", up(), run("echo", "--workspace-folder", "--log-level", "x")),
@@ -337,5 +348,29 @@ COMPOSE = [
     Case("compose-project-variable", {"dockerComposeFile": "c.yml", "service": "app", "workspaceFolder": "/"}, files={".devcontainer/c.yml": f"services:\n  app:\n    image: {UP}\n    command: sleep 600\n    labels: {{x: '{{root}}'}}\n"}, environ={"COMPOSE_PROJECT_NAME": "compose-project-variable-x"}, compose=True),
 ]  # fmt: skip
 
-CASES = (*PLAIN, *USERS, *ENVIRONMENT, *LIFE, *WHERE, *RUNNING, *EXEC, *BUILD, *FEATURES, *COMPOSE)
+BARE = step("sh", "git init -q dots && cd dots && printf '#!/bin/sh\\necho installed >>{folder}/log; pwd >>{folder}/log\\n' >$NAME && chmod 755 $NAME && git -c user.name=a -c user.email=a@b add . && git -c user.name=a -c user.email=a@b commit -qm x && cd .. && git clone -q --bare dots dots.git && rm -rf dots")
+
+
+def dotfiles(case: str, name: str, /, *words: str, **config: Any) -> Case:
+    """``name``: of the one file in them."""
+    bare = Step(tuple(word.replace("$NAME", name).replace("{folder}", f"/workspaces/{case}") for word in BARE.words))
+    repository = ("--dotfiles-repository", f"/workspaces/{case}/dots.git")
+    return plain(case, bare, up(*repository, *words), up(*repository, *words), image=WITH_GIT, **{**hooks(), **config})
+
+
+DOTFILES = [
+    dotfiles("dotfiles", "install.sh"),
+    dotfiles("dotfiles-setup", "setup"),
+    dotfiles("dotfiles-script", "other.sh", "--dotfiles-install-command", "other.sh"),
+    dotfiles("dotfiles-command", "other.sh", "--dotfiles-install-command", "./other.sh x"),
+    dotfiles("dotfiles-target", "install.sh", "--dotfiles-target-path", "~/here/dots"),
+    dotfiles("dotfiles-of-user", "bootstrap.sh", remoteUser="dev"),
+    dotfiles("dotfiles-links", ".dotted"),
+    dotfiles("dotfiles-skipped", "install.sh", "--skip-post-create"),
+    dotfiles("dotfiles-non-blocking", "install.sh", "--skip-non-blocking-commands"),
+    plain("dotfiles-missing", up("--dotfiles-repository", "/nowhere.git"), image=WITH_GIT, **hooks()),
+    plain("dotfiles-without-git", up("--dotfiles-repository", "/nowhere.git"), **hooks()),
+]  # fmt: skip
+
+CASES = (*DOTFILES, *PLAIN, *USERS, *ENVIRONMENT, *LIFE, *WHERE, *RUNNING, *EXEC, *BUILD, *FEATURES, *COMPOSE)
 QUICK = frozenset(["minimal"])
