@@ -11,11 +11,12 @@ from orchestrator.config.node import Node
 from orchestrator.config.yamlfile import parse_yaml
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.startup import Made, start_script
-from orchestrator.devcontainer.merge import mount_fields
+from orchestrator.devcontainer.policy.csvline import BadLine, split
 from orchestrator.errors import ConfigError
 
 OWN = "aienv-devcontainer/compose"
 _NOT_IN_NAMES = re.compile(r"[^-_a-z0-9]")
+_MOUNT_KEYS = {"src": "source", "destination": "target", "dst": "target"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,8 @@ def _volumes(mounts: Sequence[str]) -> tuple[list[Json], Object]:
     found: list[Json] = []
     named: Object = {}
     for mount in mounts:
-        fields = mount_fields(mount)
-        kind, source, target = (str(fields.get(key) or "") for key in ("type", "source", "target"))
+        fields = _mount_fields(mount)
+        kind, source, target = (fields.get(key, "") for key in ("type", "source", "target"))
         if kind == "tmpfs":
             found.append({"type": "tmpfs", "target": _escaped(target)})
             continue
@@ -182,6 +183,16 @@ def _volumes(mounts: Sequence[str]) -> tuple[list[Json], Object]:
         read_only = ":ro" if "readonly" in fields or "ro" in fields else ""
         found.append(_escaped(f"{source}:{target}{read_only}" if source else target))
     return found, named
+
+
+def _mount_fields(mount: str) -> Mapping[str, str]:
+    """As docker reads ``--mount``: quotes hold a field with commas together, and a value may have ``=`` in it."""
+    try:
+        words = split(mount)
+    except BadLine:
+        words = mount.split(",")
+    pairs = (word.partition("=") for word in words)
+    return {_MOUNT_KEYS.get(name, name): value for name, _, value in pairs}
 
 
 def _escaped(text: str) -> str:

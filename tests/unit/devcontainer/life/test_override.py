@@ -67,6 +67,17 @@ def test_an_image_of_ours_is_not_built() -> None:
     assert found["volumes"] == ["/w:/w:rw", "mv:/mv"]
 
 
+@pytest.mark.parametrize(("mount", "volume"), [
+    ('type=bind,"source=/a,b",target=/t,readonly', "/a,b:/t:ro"),
+    ('type=bind,"source=/guard",target=/run/guard', "/guard:/run/guard"),
+    ("type=bind,src=/a=b,dst=/t", "/a=b:/t"),
+    ('type=volume,source=one,target=/a"b', 'one:/a"b'),
+])  # fmt: skip
+def test_a_mount_with_quotes_keeps_its_source(mount: str, volume: str) -> None:
+    """Without one it would become a new, empty volume."""
+    assert app(final=Final(mounts=(mount,)))["volumes"] == ["/w:/w:rw", volume]
+
+
 def test_other_services_stay() -> None:
     document: Any = with_container(read_project(CONFIG, "app"), made(), argv=(), command=None)
     assert document["services"]["db"]["image"] == "j"
