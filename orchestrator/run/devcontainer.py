@@ -53,7 +53,6 @@ from orchestrator.run import devcontainer_terms as terms
 from orchestrator.run.exported import exported
 from orchestrator.run.files import write_atomically
 
-LABELS: Mapping[str, str] = {"dev.aienv.managed": "1", "dev.aienv.image": "devcontainer"}
 AUTO = "auto"
 MAX_DOCKERFILE = 1 << 20
 BUILD_S = 3600.0
@@ -374,7 +373,6 @@ def _built(devfile: Devfile, configuration: Configuration, features: FeatureSet 
         grants=side.grants,
         fetch=feature_cache(side.environ, side.cache / "features", side.progress.say),
         log=lambda line: side.progress.say(line) if not _CHATTER.match(line) else None,
-        labels=LABELS,
         buildkit="never",  # it has frontends of the Dockerfile's choice, and caches that all builds share
         network="none" if network == "none" else None,
         deadline_s=BUILD_S,

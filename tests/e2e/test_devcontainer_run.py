@@ -208,6 +208,15 @@ def test_builds_that_are_refused(docker: Aienv) -> None:
     assert plan(docker).code == 2
 
 
+def test_a_home_that_is_a_link(docker: Aienv) -> None:
+    """An image cannot have the workspace copied past its masks, or a folder of ours, by a link in its home's place."""
+    dockerfile = f"FROM {IMAGE}\nRUN rm -r /home/dev && ln -s /workspaces/app /home/dev\n"
+    configured(docker, {"build": {"dockerfile": "Dockerfile"}}, {".devcontainer/Dockerfile": dockerfile, "secret.pem": "masked\n"})
+    done = dev(docker, script="test -s /workspaces/app/secret.pem || echo empty > seen; ls -A ~ >> seen; ls /run/aienv >> seen")
+    assert shown(done, "seen", docker.cwd).split()[:1] == ["empty"]
+    assert not {"secret.pem", "README", "skeleton"} & set(shown(done, "seen", docker.cwd).split())
+
+
 def test_a_hook_that_fails_and_one_that_serves(docker: Aienv) -> None:
     """The first ends the run, named, before the agent; a start hook that serves in the foreground is ended after its time."""
     configured(docker, {"image": IMAGE, "postCreateCommand": {"good": "true", "bad": "echo no luck; exit 9"}})

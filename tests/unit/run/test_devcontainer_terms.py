@@ -11,9 +11,10 @@ from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.policy.container import Entry, Final, WorkspaceGround, judge
 from orchestrator.devcontainer.policy.grants import NONE, Grants
 from orchestrator.errors import ConfigError
-from orchestrator.model.devcontainer import DevcontainerPlan, HookCommand, HookPlan, UserPlan
+from orchestrator.model.codec import canonical_json, from_plain
+from orchestrator.model.devcontainer import DevcontainerPlan, FeaturePlan, HookCommand, HookPlan, UserPlan
 from orchestrator.model.network import CLOSED
-from orchestrator.model.plan import ImagePlan
+from orchestrator.model.plan import ImagePlan, Plan
 from orchestrator.run import devcontainer_terms as terms
 from orchestrator.run.environ import agent_environment
 from orchestrator.run.exported import leads_out
@@ -263,3 +264,14 @@ def test_the_network_of_builds() -> None:
     assert terms.build_network(Grants.of(["everything"])) == "default"
     for words in ([], ["network:host"], ["privileged"]):
         assert terms.build_network(Grants.of(words)) == "none"
+
+
+def test_a_plan_is_read_back() -> None:
+    """By a recovery, from the run's folder: the same value."""
+    hook = HookPlan("onCreateCommand", "feature x", (HookCommand("a", ("b", "c")),))
+    found = DevcontainerPlan(
+        path="x", digest="d", kind="dockerfile", features=(FeaturePlan("f", "g"),), user=UserPlan("dev", "/home/dev", "/bin/sh", True),
+        env=(("A", "\udce9"),), unset=("B",), folder=WORKSPACE, hooks=(hook,), granted=("gpu",), network="none", notes=("n",),
+    )  # fmt: skip
+    plan = replace(PLAN, devcontainer=found)
+    assert from_plain(Plan, json.loads(canonical_json(plan))) == plan
