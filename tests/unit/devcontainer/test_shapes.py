@@ -107,8 +107,8 @@ def test_it_resolves(number: int, tmp_path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"// {config.get('name')}\n{json.dumps(config, indent=1)}")
     grants = Grants()
-    found = load(Asked(str(tmp_path)), localenv.visible({"HOME": "/home/secret", "A": "secret"}, grants))
-    assert "secret" not in json.dumps(found.config)
+    found = load(Asked(str(tmp_path)), localenv.visible({"HOME": "/home/hidden", "A": "hidden"}, grants))
+    assert "hidden" not in json.dumps(found.config)
     own = [{"id": name} for name in found.config.get("features", {})]  # type: ignore[union-attr]
     entries = entries_for_new((), own, found.config)
     merged = merge(found.config, entries)
