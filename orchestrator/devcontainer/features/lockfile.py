@@ -5,7 +5,6 @@ It is read and honoured. It is written only when somebody asks: the folder belon
 
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ def of(features: Iterable[Feature], additional_only: frozenset[str]) -> LockFile
 
 def write(path: Path, lock: LockFile) -> None:
     """Whole or not at all; a link in its place is replaced and not followed."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ def id_file(scratch: Path) -> Iterator[Path]:
     """The path of a file that is not there yet. What a killed process left of such is removed after a day."""
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(scratch)
-    path = scratch / f"id-{secrets.token_hex(8)}"
+    path = scratch / f"id-{os.urandom(8).hex()}"
     try:
         yield path
     finally:
