@@ -29,7 +29,7 @@ _TEXT: dict[str, tuple[str, str, str]] = {
     "--backend": ("backend", "auto|docker|local", "Where to run; auto takes Docker when an engine answers."),
     "--image": ("environment.image", "REF", "Container image to run in."),
     "--template": ("environment.template", "NAME", "Template to run in."),
-    "--devcontainer": ("environment.devcontainer", "PATH", "devcontainer.json to use."),
+    "--devcontainer": ("environment.devcontainer", "auto|PATH", "devcontainer.json of the repository to run in; auto looks where they usually are."),
     "--docker": ("docker", "MODE", "Docker access inside: auto, none, readonly, guarded, full."),
     "--network": ("network.mode", "MODE", "none, allowlist, learn, open."),
     "--git-ssh": ("git.ssh", "HOST", "The one host that your ssh agent signs for."),
@@ -180,7 +180,7 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
 def plan_command(ctx: click.Context, /, task: str | None, as_json: bool, **options: Any) -> int:
     """Show what a run would do, completely resolved, and stop.
 
-    Two plans of the same inputs are the same bytes.
+    Two plans of the same inputs are the same bytes. Images of a dev container are built for it, and stay as a cache.
     """
     from orchestrator.model.codec import to_plain
     from orchestrator.report.plan_text import plan_lines
