@@ -15,7 +15,7 @@ from orchestrator.devcontainer.life.hooks import Command, Hook, Step
 from orchestrator.devcontainer.life.inside import User, look, patch, probe, write_markers
 from orchestrator.devcontainer.life.probing import DEFAULT_PROBE, SHELL_OPTIONS, probed, remote_environ
 from orchestrator.devcontainer.life.record import Moments, Record, Records, moments
-from orchestrator.devcontainer.life.running import COMMAND_S, Place, run_step
+from orchestrator.devcontainer.life.running import COMMAND_S, HookFailed, Place, run_step
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.variables import environ_of
@@ -199,7 +199,11 @@ class Session:
             return
         target = wanted.target.replace("~", user.home, 1) if wanted.target.startswith("~") else wanted.target
         argv = ("/bin/sh", "-c", _DOTFILES, "sh", _address(wanted.repository), target, wanted.install)
-        run_step(place, Step("postCreateCommand", f"dotfiles {wanted.repository}", (Command("", argv),)))
+        try:
+            run_step(place, Step("postCreateCommand", f"dotfiles {wanted.repository}", (Command("", argv),)))
+        except HookFailed as problem:  # they are a matter of taste: the work goes on without them
+            self._log.warn(f"dotfiles could not be put in, the next up tries again: {problem.remedy}")
+            return
         self._keep(replace(self._record, hooks={**self._record.hooks, "dotfiles": now.created}))
 
 
