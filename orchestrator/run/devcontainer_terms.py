@@ -117,7 +117,7 @@ def user_of(asked: str, passwd: bytes, explicit: bool) -> tuple[UserPlan, tuple[
     if entry is None:
         return USER, (f"the image has no user {name[:40]!r}: the run's is called {USER.name}",)
     found, uid, home, shell = entry
-    if uid == "0":
+    if uid == "0" or found == "root":
         return USER, (f"the user {found!r} is root: a run is never root, and is called {USER.name}",)
     shell = shell if INSIDE_SHELL.fullmatch(shell) and not _NO_SHELL.fullmatch(shell) else USER.shell
     if INSIDE_HOME.fullmatch(home):

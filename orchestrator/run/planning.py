@@ -33,7 +33,8 @@ from orchestrator.sandbox.seccomp import filter_digest
 
 if TYPE_CHECKING:
     from orchestrator.guard.launch import EngineView
-    from orchestrator.run.devcontainer import Devfile, Source, Taken
+    from orchestrator.run.devcontainer import Taken
+    from orchestrator.run.devfile import Devfile, Source
 
 _TASK_FOLDER = ".aienv/tasks"
 _NO_ONE = ("aienv agent", "agent@aienv.invalid")
@@ -169,7 +170,7 @@ class _Devcontainer:
         """
         if task.environment.kind != "devcontainer" or found.commit is None:
             return None
-        from orchestrator.run.devcontainer import Source, find
+        from orchestrator.run.devfile import Source, find
 
         source = Source(found.mirror, found.commit, found.location, f"/workspaces/{found.name}", task.sandbox)
         file = find(source, task.environment.value)
@@ -184,7 +185,8 @@ class _Devcontainer:
     def take(self, task: TaskSpec, backend: Backend, paths: Paths, environ: Mapping[str, str], progress: Progress) -> "Taken":
         from orchestrator.backends.docker import DockerBackend
         from orchestrator.devcontainer.policy.grants import Grants
-        from orchestrator.run.devcontainer import Side, take
+        from orchestrator.run.devbuild import Side
+        from orchestrator.run.devcontainer import take
 
         assert isinstance(backend, DockerBackend)
         side = Side(backend, paths.cache, environ, Grants.of(task.grants), task.grants, progress)

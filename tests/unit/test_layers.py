@@ -84,7 +84,7 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "run.netplan": (f"{PACKAGE}.presets.resolve",),
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     # Only the backend that is used, a guard where there is one, and a dev container where somebody asked for it.
-    "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard", f"{PACKAGE}.run.devcontainer", f"{PACKAGE}.devcontainer.policy.grants"),
+    "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard", f"{PACKAGE}.run", f"{PACKAGE}.devcontainer.policy.grants"),
     "run.teardown": (f"{PACKAGE}.guard",),
     "run.execute": (f"{PACKAGE}.guard.usage",),
     "run.docker": (f"{PACKAGE}.guard.sweep", f"{PACKAGE}.guard.takeback"),

@@ -132,6 +132,7 @@ vscode:x:1000:1000::/home/vscode:/bin/zsh
 app:x:999:999::/app:/usr/sbin/nologin
 deep:x:5:5::/home/../etc:/bin/sh -c id
 a/b:x:6:6::/home/ab:/bin/sh
+root:x:8:8::/home/root:/bin/sh
 short:x:7
 """
 
@@ -148,6 +149,7 @@ short:x:7
         ("0:0", USER, "never root"),
         ("toor", USER, "is root"),
         ("00", USER, "is root"),
+        ("8", USER, "is root"),
         ("a/b", USER, "no user"),
         ("short", USER, "no user"),
         ("nobody", USER, "no user"),
