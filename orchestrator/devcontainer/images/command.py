@@ -12,7 +12,7 @@ from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.options import Parsed
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.wanted import Lock, write_lock
-from orchestrator.errors import UsageError
+from orchestrator.errors import ConfigError, UsageError
 
 PUSH_S = 1800.0
 
@@ -21,10 +21,12 @@ def how_of(parsed: Parsed, cache: Path, grants: Grants, fetch: Fetch, log: Calla
     """From the words of a command line that were read with ``options.BUILD``.
 
     Raises:
-        UsageError: they ask for what there is not.
+        UsageError, ConfigError: they ask for what there is not.
     """
+    if parsed.text("output") is not None and parsed.switch("push"):
+        raise ConfigError("--push true cannot be used with --output")
     if parsed.text("output") is not None:
-        raise UsageError("--output is not there: the image stays in the engine", remedy="docker save writes it to a file, --push pushes it")
+        raise ConfigError("--output is not there: the image stays in the engine", remedy="docker save writes it to a file, --push pushes it")
     if parsed.switch("push") and not parsed.texts("image-name"):
         raise UsageError("--push needs a name to push", remedy="give --image-name REGISTRY/NAME:TAG")
     return How(
@@ -44,7 +46,14 @@ def how_of(parsed: Parsed, cache: Path, grants: Grants, fetch: Fetch, log: Calla
 
 
 def lock_of(parsed: Parsed) -> Lock:
-    """What ``wanted_features`` does with the lock file."""
+    """What ``wanted_features`` does with the lock file.
+
+    Raises:
+        UsageError: two wishes that cannot both be.
+    """
+    for other in ("frozen-lockfile", "write-lockfile"):
+        if parsed.switch("no-lockfile") and other in parsed.given and parsed.switch(other):
+            raise UsageError(f"Arguments no-lockfile and {other} are mutually exclusive")
     if parsed.switch("frozen-lockfile"):
         return "frozen"
     return "ignore" if parsed.switch("no-lockfile") else "honour"
@@ -65,6 +74,9 @@ def build(
         PolicyRefused: it asks for what was not granted.
         EnvironmentFailed: the build or the push failed.
     """
+    dockerfile = configuration.config.get("build") or configuration.config.get("dockerFile")
+    if how.cache_to and (service_image is not None or not dockerfile):
+        how.log("--cache-to changes nothing here: it is for the build of a Dockerfile, and the configuration names none")
     if service_image is None:
         built = make_image(configuration, features, docker, how)
     else:

@@ -36,7 +36,7 @@ def test_options() -> None:
 
 @pytest.mark.parametrize("words", [("--output", "type=local,dest=x"), ("--push",)])
 def test_what_there_is_not(words: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises((UsageError, ConfigError)):
         how(*words)
 
 
@@ -50,16 +50,22 @@ def test_push_of_a_name() -> None:
         ((), "honour"),
         (("--no-lockfile",), "ignore"),
         (("--frozen-lockfile",), "frozen"),
-        (("--no-lockfile", "--frozen-lockfile"), "frozen"),
+        (("--experimental-frozen-lockfile",), "frozen"),
     ],
 )
 def test_lock(words: tuple[str, ...], lock: str) -> None:
     assert lock_of(parse(words, BUILD)) == lock
 
 
+@pytest.mark.parametrize("other", ["--frozen-lockfile", "--write-lockfile", "--experimental-lockfile"])
+def test_no_lock_file_and_one(other: str) -> None:
+    with pytest.raises(UsageError, match="mutually exclusive"):
+        lock_of(parse(("--no-lockfile", other), BUILD))
+
+
 def test_unused_options_say_so() -> None:
-    notes = parse(("--user-data-folder", "/x", "--omit-syntax-directive", "--experimental-lockfile"), BUILD).notes
-    assert len(notes) == 3
+    notes = parse(("--user-data-folder", "/x", "--omit-syntax-directive"), BUILD).notes
+    assert len(notes) == 2
 
 
 # --- the lock file -------------------------------------------------------------------------------------------------------------
