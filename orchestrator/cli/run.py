@@ -29,7 +29,7 @@ _TEXT: dict[str, tuple[str, str, str]] = {
     "--backend": ("backend", "auto|docker|local", "Where to run; auto takes Docker when an engine answers."),
     "--image": ("environment.image", "REF", "Container image to run in."),
     "--template": ("environment.template", "NAME", "Template to run in."),
-    "--devcontainer": ("environment.devcontainer", "auto|PATH", "devcontainer.json to run in; auto: in its usual place."),
+    "--devcontainer": ("environment.devcontainer", "auto|none|PATH", "devcontainer.json to run in; auto: in its usual place."),
     "--docker": ("docker", "MODE", "Docker access inside: auto, none, readonly, guarded, full."),
     "--network": ("network.mode", "MODE", "none, allowlist, learn, open."),
     "--git-ssh": ("git.ssh", "HOST", "The one host that your ssh agent signs for."),

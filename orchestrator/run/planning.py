@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _TASK_FOLDER = ".aienv/tasks"
 _NO_ONE = ("aienv agent", "agent@aienv.invalid")
+WITHOUT = "run without the repository's dev container: --devcontainer none"
 CONTAINER_UID = 1000  # when the user is root: the first ordinary user, which most images have
 
 
@@ -84,7 +85,12 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
     with progress.phase("backend", ""):
         make = maker(paths.work, paths.cache, environ, progress.say)
         needs_image = task.environment.kind == "image" or devcontainer is not None
-        chosen = choose(task.backend, task.require_isolation, needs_image, make)
+        try:
+            chosen = choose(task.backend, task.require_isolation, needs_image, make)
+        except BackendUnavailable as problem:
+            if devcontainer is not None:
+                problem.remedy = f"{problem.remedy}; or {WITHOUT}" if problem.remedy else WITHOUT
+            raise
         if devcontainer is None:
             image = chosen.backend.resolve_image(_image(task.environment, chosen.facts.name))
     taken = None
@@ -168,7 +174,7 @@ class _Devcontainer:
         Raises:
             NotFound, ConfigError, BackendUnavailable: see ``devcontainer.find``.
         """
-        if task.environment.kind != "devcontainer" or found.commit is None:
+        if task.environment.kind != "devcontainer" or task.environment.value == "none" or found.commit is None:
             return None
         from orchestrator.run.devfile import Source, find
 
@@ -177,7 +183,7 @@ class _Devcontainer:
         if file is not None and task.backend == "local":
             raise BackendUnavailable(
                 f"{file.path} describes a container, and the local backend has no container",
-                remedy="choose --backend docker, or leave the dev container out",
+                remedy=f"choose --backend docker, or {WITHOUT}",
                 code="contradiction",
             )
         return None if file is None else cls(source, file)

@@ -239,6 +239,11 @@ def test_places_of_the_file(docker: Aienv, aienv: Aienv) -> None:
     assert docker("plan", *docker.options, "--devcontainer", "nowhere", "--", "true").code == 6
     done = aienv("plan", "--backend", "local", "--devcontainer", ".devcontainer/two", "--", "true")
     assert (done.code, "the local backend has no container" in done.errors) == (5, True), done.errors
+    commit(docker.cwd, {".aienv.yaml": "environment: {devcontainer: .devcontainer/two}\n"})
+    for backend in ("auto", "local"):
+        done = aienv("plan", "--backend", backend, "--", "true")
+        assert (done.code, "--devcontainer none" in done.errors) == (5, True), done.errors
+        assert aienv("plan", "--backend", backend, "--devcontainer", "none", "--", "true").code == 0
     configured(docker, {"dockerComposeFile": "compose.yaml", "service": "app"})
     done = plan(docker)
     assert (done.code, "starts no services" in done.errors) == (5, True), done.errors
