@@ -26,7 +26,7 @@ def how_of(parsed: Parsed, cache: Path, grants: Grants, fetch: Fetch, log: Calla
     if parsed.text("output") is not None and parsed.switch("push"):
         raise ConfigError("--push true cannot be used with --output")
     if parsed.text("output") is not None:
-        raise ConfigError("--output is not there: the image stays in the engine", remedy="docker save writes it to a file, --push pushes it")
+        raise ConfigError("--output is not there: the image stays in the engine", remedy="docker save writes it to a file")
     if parsed.switch("push") and not parsed.texts("image-name"):
         raise UsageError("--push needs a name to push", remedy="give --image-name REGISTRY/NAME:TAG")
     return How(
