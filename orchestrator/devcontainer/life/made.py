@@ -35,6 +35,7 @@ def make(call: WholeCall, configuration: Configuration, labels: Mapping[str, str
         PolicyRefused: names everything that was not granted; nothing was made.
         ConfigError, EnvironmentFailed: it could not be made.
     """
+    call.rim.records.sweep(call.rim.docker.ask(call.rim.docker.command, "ps", "-aq", "--no-trunc").split())
     making = _making(call, labels)
     if not prebuilt:
         making = replace(making, prebuilds=None)

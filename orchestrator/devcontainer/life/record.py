@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from orchestrator.devcontainer.life.inside import User
 from orchestrator.repos.lock import locked, try_locked
 
 ALONE_S = 3600.0
+KEEP_S = 7 * 86400.0
 _ID = re.compile(r"[0-9a-f]{12,64}")
 
 
@@ -116,10 +118,13 @@ class Records:
                 one.unlink(missing_ok=True)
             folder.rmdir()
 
-    def known(self) -> Iterable[str]:
-        """Ids of containers of which there is something."""
-        names = (path.name.removesuffix(".json") for path in self._folder.glob("*")) if self._folder.is_dir() else ()
-        return sorted({name for name in names if _ID.fullmatch(name)})
+    def sweep(self, there: Collection[str]) -> None:
+        """Forget containers that are not ``there`` and that nobody asked for in a week: they may be another engine's."""
+        before = time.time() - KEEP_S
+        for path in self._folder.glob("*.json") if self._folder.is_dir() else ():
+            name = path.name.removesuffix(".json")
+            if _ID.fullmatch(name) and name not in there and path.stat().st_mtime < before:
+                self.forget(name)
 
     def project(self, name: str) -> "ProjectFile":
         """The compose project ``name``, as it is run."""
