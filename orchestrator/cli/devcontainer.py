@@ -176,7 +176,8 @@ class Given:
                 self.parsed, self.argv = parse_command(self._words, _options(self._table))
             else:
                 self.parsed = parse(_long(self._words, self._table), _options(self._table))
-            self.log = Log(self.parsed.text("log-level") or "info", self.parsed.text("log-format") or "text")
+            form = self.parsed.text("log-format") if "log-format" in self.parsed.given else None  # not every command has it
+            self.log = Log(self.parsed.text("log-level") or "info", form or "text")
             for note in self.parsed.notes:
                 self.log.info(note)
             document = act(self)

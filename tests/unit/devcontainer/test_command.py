@@ -119,3 +119,12 @@ def test_the_environment_is_not_logged(folder: Path, monkeypatch: pytest.MonkeyP
     assert "s3cret" in output
     assert "s3cret" not in errors
     assert os.environ["TOKEN"] == "s3cret"
+
+
+def test_templates_apply(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A command that has no --log-format."""
+    words = ("templates", "apply", "--template-id", "python", "--workspace-folder", str(folder / "new"), "--log-level", "trace")
+    assert run_command_line(["devcontainer", *words]) == 0
+    files = json.loads(capfd.readouterr().out)["files"]
+    assert "./.devcontainer/devcontainer.json" in files
+    assert all((folder / "new" / name).exists() for name in files)
