@@ -213,7 +213,8 @@ command -v git >/dev/null 2>&1 || { echo "git is not in the container, dotfiles 
 [ -e "$2" ] || git clone --depth 1 -- "$1" "$2" || exit
 cd -- "$2" || exit
 if [ -n "$3" ]; then
-    if [ -f "$3" ]; then chmod +x "$3"; exec "./$3"; fi
+    case $3 in /*) file=$3 ;; *) file=./$3 ;; esac
+    if [ -f "$file" ]; then chmod +x "$file"; exec "$file"; fi
     exec /bin/sh -c "$3"
 fi
 for one in install.sh install bootstrap.sh bootstrap script/bootstrap setup.sh setup script/setup; do
