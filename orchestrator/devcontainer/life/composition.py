@@ -28,6 +28,7 @@ from orchestrator.devcontainer.life.making import (
 )  # fmt: skip
 from orchestrator.devcontainer.life.override import (
     Project,
+    as_named,
     project_name,
     read_project,
     with_container,
@@ -81,7 +82,7 @@ def base_of_service(
     beside = environ_in(env_file or os.path.join(folder, ".env"))
     is_written = any(writes_name(read_file(path) or b"") for path in files)
     name = _free_name(project_name(environ, beside, project.document, files[0], is_written), folder, docker)
-    project = _judged(project, folder, configuration, docker, making, name, log)
+    project = _judged(as_named(project, name), folder, configuration, docker, making, name, log)
     place = records.project(name)
     place.write(json.dumps(project.document).encode())
     return Based(docker, project, _base(project, docker, name, place.path), folder, name, place)

@@ -118,6 +118,23 @@ def plain_name(text: str) -> str:
     return _NOT_IN_NAMES.sub("", text.lower()).lstrip("-_")
 
 
+def as_named(project: Project, name: str) -> Project:
+    """What compose named after the folder, or after ``name:``, named after the project that is run: else all projects whose files lie in
+    a folder ``.devcontainer`` would share their volumes and networks."""
+    before = project.document.get("name")
+    changed: Object = {}
+    for kind in ("volumes", "networks", "configs", "secrets"):
+        tables = project.document.get(kind)
+        if isinstance(tables, dict):
+            changed[kind] = {
+                key: {**table, "name": f"{name}_{key}"}
+                if isinstance(table, dict) and table.get("name") == f"{before}_{key}" and not table.get("external")
+                else table
+                for key, table in tables.items()
+            }
+    return Project({**project.document, **changed, **({"name": name} if before is not None else {})}, project.service)
+
+
 def with_ports(project: Project, ports: Mapping[str, Sequence[Json]]) -> Project:
     """``ports``: by service, in place of its own."""
     services = _table(project.document.get("services"))
