@@ -71,6 +71,8 @@ def meants(why: str, *apart: str, ours: Callable[[Facts], bool] | None = None, o
     return [meant(case, why, *apart, ours=ours) for case in of]
 
 
+TMPFS = "a tmpfs is one in a compose project, too; there it is a volume"
+ANCHORED = "only the line of the user itself is changed, not that of xdev"
 FAILED_AGAIN = "a hook that failed runs again at the next up"
 BIND = "volumes: ['..:/workspace']\ncommand: sleep 600"
 
@@ -109,9 +111,9 @@ USERS = [
     plain("run-args-user", runArgs=["--user", "dev"]),
     plain("run-args-user-short", runArgs=["-u", "plain"]),
     plain("run-args-user-equals", runArgs=["--user=4242"], remoteUser="dev"),
-    plain("uid-changed", up(uid=1234), sh("id; stat -c '%u:%g %n' ~ ~/.bashrc; stat -c %u /home/xdev"), remoteUser="dev"),
+    meant(plain("uid-changed", up(uid=1234), sh("id; stat -c '%u:%g %n' ~ ~/.bashrc; stat -c %u /home/xdev"), remoteUser="dev"), ANCHORED, "1 exec", "id", ours=lambda facts: "4244" in facts["1 exec"]["output"] and "1234:1235 /home/dev" in facts["1 exec"]["output"]),
     plain("uid-changed-dockerfile", up(uid=1234), sh("id; stat -c '%u:%g' ~"), image=None, build={"dockerfile": "D"}, remoteUser="xdev", files={".devcontainer/D": f"FROM {UP}\n"}),
-    plain("uid-changed-container-user", up(uid=1235), sh("id"), containerUser="dev"),
+    meant(plain("uid-changed-container-user", up(uid=1235), sh("id"), containerUser="dev"), ANCHORED, "1 exec", "id", ours=lambda facts: "(devs)" in facts["1 exec"]["output"]),
     plain("uid-not-changed", up(uid=1234), sh("id"), remoteUser="dev", updateRemoteUserUID=False),
     plain("uid-never", up("--update-remote-user-uid-default", "never", uid=1234), sh("id"), remoteUser="dev", updateRemoteUserUID=True),
     plain("uid-off", up("--update-remote-user-uid-default", "off", uid=1234), sh("id"), remoteUser="dev"),
@@ -213,7 +215,7 @@ WHERE = [
     plain("mount-word-external", up("--mount", "type=volume,source=mount-word-external-v,target=/v,external=false"), files={"data/x": "x"}),
     plain("mount-word-bad", up("--mount", "source=/x")),
     plain("mount-broken", mounts=["nonsense"]),
-    plain("id-label", up("--id-label", "mine={folder}", "--id-label", "b=c"), run("--id-label", "mine={folder}", "--id-label", "b=c", "echo", "found"), run("true"), containerEnv={"I": "${devcontainerId}"}),
+    plain("id-label", up("--id-label", "mine={folder}", "--id-label", "b=c"), run("--id-label", "mine={folder}", "--id-label", "b=c", "echo", "found"), run("true")),
     plain("id-label-bad", up("--id-label", "mine")),
     plain("container-id", up(), run("--container-id", "{id}", "sh", "-c", "pwd; id -un"), Step(("run-user-commands", "--container-id", "{id}")), remoteUser="dev", postAttachCommand="echo attach >>/tmp/log"),
 ]  # fmt: skip
@@ -297,7 +299,7 @@ FEATURES = [
     plain("feature-user", image=LABELLED, features={"./f": {}}, postCreateCommand="cat /f >>/tmp/log; id -un >>/tmp/log", files=feature("f", "id -un >/f; echo $_REMOTE_USER $_CONTAINER_USER >>/f")),
     plain("feature-mount-text", features={"./f": {}}, files=feature("f", mounts=["source=feature-mount-text-v,target=/fv,type=volume"])),
     plain("feature-privileged-label", up("--include-merged-configuration", "--include-configuration"), features={"./f": {}}, init=False, files=feature("f", init=True)),
-    plain("feature-hook-fails", up(), up(), features={"./f": {}}, onCreateCommand="echo own >>log", files=feature("f", onCreateCommand="echo f >>log; exit 6")),
+    meant(plain("feature-hook-fails", up(), up(), features={"./f": {}}, onCreateCommand="echo own >>log", files=feature("f", onCreateCommand="echo f >>log; exit 6")), FAILED_AGAIN, "1 up", "files/log", "markers", ours=lambda facts: facts["files"]["log"] == ["f", "f"]),
     plain("feature-option-nasty", features={"./f": {"version": "a b'c"}}, postCreateCommand="cat /f >log", files=feature("f", "echo \"$VERSION\" >/f", options={"version": {"type": "string", "default": "1"}})),
 ]  # fmt: skip
 
@@ -316,19 +318,19 @@ COMPOSE = [
     compose("compose-entrypoint", f"image: {UP}\nvolumes: ['..:/workspace']\nentrypoint: ['/usr/local/bin/entry', 'sleep']\ncommand: ['700']", up(), sh("cat /tmp/entry")),
     compose("compose-entrypoint-text", f"image: {UP}\nvolumes: ['..:/workspace']\nentrypoint: /usr/local/bin/entry sleep 700", up(), sh("cat /tmp/entry")),
     compose("compose-entrypoint-override", f"image: {UP}\nvolumes: ['..:/workspace']\nentrypoint: ['/usr/local/bin/entry', 'sleep']\ncommand: ['700']", up(), sh("cat /tmp/entry"), overrideCommand=True),
-    compose("compose-image-command", f"image: {LABELLED}\nvolumes: ['..:/workspace']", up(), sh("cat /tmp/entry")),
-    compose("compose-image-command-override", f"image: {LABELLED}\nvolumes: ['..:/workspace']", overrideCommand=True),
+    meant(compose("compose-image-command", f"image: {LABELLED}\nvolumes: ['..:/workspace']", up(), sh("cat /tmp/entry")), TMPFS, "container/mounts"),
+    meant(compose("compose-image-command-override", f"image: {LABELLED}\nvolumes: ['..:/workspace']", overrideCommand=True), TMPFS, "container/mounts"),
     compose("compose-dollars", f"image: {UP}\nvolumes: ['..:/workspace']\ncommand: ['sh', '-c', 'echo $$HOME >/tmp/dollars; sleep 600']\nenvironment: {{D: 'a$$b'}}", up(), sh("cat /tmp/dollars"), containerEnv={"E": "c$d ${x}"}),
     compose("compose-user", f"image: {UP}\n{BIND}\nuser: dev"),
     compose("compose-container-user", f"image: {UP}\n{BIND}\nuser: plain", containerUser="dev"),
     compose("compose-remote-user", f"image: {UP}\n{BIND}\nuser: plain", remoteUser="dev"),
-    compose("compose-uid", f"image: {UP}\n{BIND}", up(uid=1234), sh("id; stat -c %u ~"), remoteUser="dev"),
+    meant(compose("compose-uid", f"image: {UP}\n{BIND}", up(uid=1234), sh("id; stat -c %u ~"), remoteUser="dev"), ANCHORED, "1 exec", "id", ours=lambda facts: "(devs)" in facts["1 exec"]["output"]),
     compose("compose-environment", f"image: {UP}\n{BIND}\nenvironment: [A=service, B=service, EMPTY]", containerEnv={"B": "file", "C": "it's \"c\""}, remoteEnv={"R": "${containerEnv:A}"}),
     compose("compose-env-file", f"image: {UP}\n{BIND}\nenvironment: {{A: '${{FROM_FILE}}'}}\nenv_file: [own.env]", files={".devcontainer/.env": "FROM_FILE=dotenv\n", ".devcontainer/own.env": "OWN=1\n"}),
     compose("compose-env-file-root", f"image: {UP}\n{BIND}\nenvironment: {{A: '${{FROM_FILE-none}}'}}", files={".env": "FROM_FILE=root\n"}),
     compose("compose-named", f"image: {UP}\n{BIND}", rest="name: compose-named-own\n"),
     compose("compose-features", f"image: {UP}\n{BIND}", up(), sh("cat /order; echo $F"), features={"./f": {}}, files=feature("f", "echo f >>/order", containerEnv={"F": "f"}, onCreateCommand="echo f >>log", init=True)),
-    compose("compose-feature-entrypoint", f"image: {LABELLED}\nvolumes: ['..:/workspace']", up(), sh("cat /tmp/entry /tmp/entered-f"), features={"./f": {}}, files=feature("f", ENTRY, **{key: value for key, value in LOUD.items() if key != "mounts"})),
+    meant(compose("compose-feature-entrypoint", f"image: {LABELLED}\nvolumes: ['..:/workspace']", up(), sh("cat /tmp/entry /tmp/entered-f"), features={"./f": {}}, files=feature("f", ENTRY, **{key: value for key, value in LOUD.items() if key != "mounts"})), TMPFS, "container/mounts"),
     compose("compose-build", "build: {context: .., dockerfile: docker/D, args: {A: arg}}\n" + BIND, up(), sh("cat /made"), files={"docker/D": f"FROM {UP}\nARG A\nRUN echo $A >/made\nUSER dev\n"}),
     compose("compose-build-feature", "build: .\n" + BIND, up(), sh("cat /made /f"), features={"./f": {}}, files={".devcontainer/Dockerfile": f"FROM {UP}\nRUN echo made >/made\n", **feature("f", "echo f >/f")}),
     compose("compose-build-target", "build: {context: ., target: one}\n" + BIND, up(), sh("echo $STAGE"), files={".devcontainer/Dockerfile": f"FROM {UP} AS one\nENV STAGE=one\nFROM one AS two\nENV STAGE=two\n"}),
@@ -341,7 +343,7 @@ COMPOSE = [
     compose("compose-no-such-service", f"image: {UP}\n{BIND}", service="other"),
     compose("compose-broken", "image: [1"),
     compose("compose-file-missing", f"image: {UP}", dockerComposeFile="no.yml"),
-    compose("compose-label", f"image: {LABELLED}\n{BIND}"),
+    meant(compose("compose-label", f"image: {LABELLED}\n{BIND}"), TMPFS, "container/mounts"),
     compose("compose-profile", f"image: {UP}\n{BIND}\nprofiles: [x]"),
     compose("compose-app-port", f"image: {UP}\n{BIND}", appPort=18095, forwardPorts=[1, "db:2"], runArgs=["--hostname", "ignored"], shutdownAction="stopCompose"),
     compose("compose-caps", f"image: {UP}\n{BIND}\ncap_add: [NET_ADMIN]\nsecurity_opt: ['apparmor:unconfined']\ninit: true", capAdd=["SYS_PTRACE"], securityOpt=["seccomp=unconfined"]),
@@ -362,9 +364,9 @@ DOTFILES = [
     dotfiles("dotfiles", "install.sh"),
     dotfiles("dotfiles-setup", "setup"),
     dotfiles("dotfiles-script", "other.sh", "--dotfiles-install-command", "other.sh"),
-    dotfiles("dotfiles-command", "other.sh", "--dotfiles-install-command", "./other.sh x"),
+    meant(dotfiles("dotfiles-command", "other.sh", "--dotfiles-install-command", "./other.sh x"), "the command may have arguments", "files/log", ours=lambda facts: "installed" in facts["files"]["log"]),
     dotfiles("dotfiles-target", "install.sh", "--dotfiles-target-path", "~/here/dots"),
-    dotfiles("dotfiles-of-user", "bootstrap.sh", remoteUser="dev"),
+    dotfiles("dotfiles-of-user", "bootstrap.sh", remoteUser="dev", initializeCommand="chown -R 4242 dots.git; git config --file dots.git/config x.y z"),
     dotfiles("dotfiles-links", ".dotted"),
     dotfiles("dotfiles-skipped", "install.sh", "--skip-post-create"),
     dotfiles("dotfiles-non-blocking", "install.sh", "--skip-non-blocking-commands"),
@@ -373,4 +375,7 @@ DOTFILES = [
 ]  # fmt: skip
 
 CASES = (*DOTFILES, *PLAIN, *USERS, *ENVIRONMENT, *LIFE, *WHERE, *RUNNING, *EXEC, *BUILD, *FEATURES, *COMPOSE)
-QUICK = frozenset(["minimal"])
+QUICK = frozenset([
+    "up-again", "hooks-after-restart", "failing-postCreateCommand", "both-users", "uid-changed-dockerfile", "probe-loginInteractiveShell", "container-env", "remote-env",
+    "mount-texts", "caps", "exec-codes", "feature-loud", "compose-feature-entrypoint", "compose-volumes",
+])  # fmt: skip

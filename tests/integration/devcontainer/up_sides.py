@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from docker.errors import APIError
 
 from orchestrator.devcontainer import ids
 from tests import clients
@@ -346,11 +348,13 @@ class Place:
             for name in self.containers():
                 client.remove_container(name, force=True, v=True)
             for network in client.networks() if self.case.compose else ():
-                if self.case.name in network["Name"]:
-                    client.remove_network(network["Id"])
+                if network["Name"].startswith((f"{self.case.name}_", f"{self.case.name}-")):
+                    with suppress(APIError):  # of a case whose name begins as this one's
+                        client.remove_network(network["Id"])
             for volume in client.volumes()["Volumes"] or ():
                 if volume["Name"].startswith(self.case.name):
-                    client.remove_volume(volume["Name"])
+                    with suppress(APIError):
+                        client.remove_volume(volume["Name"])
 
 
 def of_container(details: dict[str, Any]) -> Facts:
@@ -358,6 +362,8 @@ def of_container(details: dict[str, Any]) -> Facts:
     labels = {name: value for name, value in (config["Labels"] or {}).items() if name.startswith("devcontainer.")}
     if "devcontainer.metadata" in labels:
         labels["devcontainer.metadata"] = json.loads(labels["devcontainer.metadata"])
+    if not labels.get("devcontainer.metadata"):  # nothing is said in two ways
+        labels.pop("devcontainer.metadata", None)
     mounts = [
         (one["Type"], one.get("Name", "") if len(one.get("Name", "")) < 64 else "anonymous", one["Source"] if one["Type"] == "bind" else "",
          one["Destination"], one["RW"])
@@ -375,16 +381,21 @@ def of_container(details: dict[str, Any]) -> Facts:
         "dropped": sorted(host["CapDrop"] or []),
         "security": sorted(host["SecurityOpt"] or []),
         "ports": {port: [_published(one) for one in ways] for port, ways in (host["PortBindings"] or {}).items()},
-        "network": re.sub("^.*_", "", host["NetworkMode"]),
+        "network": host["NetworkMode"],
         "hosts": host["ExtraHosts"] or [],
         "shm": host["ShmSize"],
         "restart": host["RestartPolicy"]["Name"],
         "hostname": config["Hostname"] if config["Hostname"] != details["Id"][:12] else "",
-        "entrypoint": config["Entrypoint"],
-        "cmd": config["Cmd"],
+        "entrypoint": _script(config["Entrypoint"]),
+        "cmd": _script(config["Cmd"]),
         "directory": config["WorkingDir"],
         "running": details["State"]["Running"],
     }
+
+
+def _script(words: Sequence[str] | None) -> list[str]:
+    """In its override file for compose the reference has a space before each line."""
+    return [re.sub(r"\n +", "\n", word) for word in words or ()]
 
 
 def _published(binding: Mapping[str, str]) -> str:
