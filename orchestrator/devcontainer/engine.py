@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from orchestrator.devcontainer import socketapi
+from orchestrator.devcontainer import ids, socketapi
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.metadata import texts
 from orchestrator.errors import AienvError, BackendUnavailable, EnvironmentFailed
@@ -42,11 +42,31 @@ class Docker:
     def containers_with(self, *filters: str) -> list[Object]:
         """Those that match all filters, as ``docker ps --filter`` has them."""
         path = self._socket()
-        ids = socketapi.containers(path, filters) if path else None
-        if ids is None:
-            ids = self.ask(self.command, "ps", "-q", "-a", *(word for one in filters for word in ("--filter", one))).split()
-        found = self.inspect("container", *ids) if ids else []
-        return [one for one in found if _table(one, "State").get("Status") != "removing"]
+        names = socketapi.containers(path, filters) if path else None
+        if names is None:
+            names = self.ask(self.command, "ps", "-q", "-a", *(word for one in filters for word in ("--filter", one))).split()
+        found = [self._with_own_labels(one) for one in (self.inspect("container", *names) if names else ())]
+        return [one for one in found if _table(one, "State").get("Status") != "removing" and _has_labels(one, filters)]
+
+    def container(self, name: str) -> Object:
+        """One container. Its labels say whose it is as far as who made it said so: those that its image brought do not count.
+
+        Raises:
+            EnvironmentFailed: there is none.
+        """
+        return self._with_own_labels(self.inspect("container", name)[0])
+
+    def _with_own_labels(self, container: Object) -> Object:
+        labels = image_labels(container)
+        image = container.get("Image")
+        if not any(ids.TELLS_WHOSE.match(name) for name in labels) or not isinstance(image, str):
+            return container
+        try:
+            brought = image_labels(self.inspect("image", image)[0])
+        except EnvironmentFailed:  # it was removed, and what it brought is not known
+            brought = {}
+        own: Object = {name: value for name, value in labels.items() if not ids.TELLS_WHOSE.match(name) or brought.get(name) != value}
+        return {**container, "Config": {**_table(container, "Config"), "Labels": own}}
 
     def inspect(self, kind: str, *names: str) -> list[Object]:
         """One answer for each name.
@@ -136,6 +156,12 @@ class Docker:
             kind = Unasked if "daemon" in said and ("connect" in said or "running" in said) else EnvironmentFailed
             raise kind(f"{shown} failed: {said}")
         return done.stdout.decode(errors="replace")
+
+
+def _has_labels(container: Object, filters: Sequence[str]) -> bool:
+    labels = image_labels(container)
+    words = [one.removeprefix("label=").partition("=") for one in filters if one.startswith("label=")]
+    return all(name in labels and (not equals or labels[name] == value) for name, equals, value in words)
 
 
 def image_labels(found: Object) -> Mapping[str, str]:

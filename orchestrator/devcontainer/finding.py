@@ -60,7 +60,7 @@ def look(wanted: Wanted, configuration: Configuration, docker: Docker) -> Found:
         return _by_place(wanted, configuration, docker)
     labels = ids.labels_of(wanted.id_labels)
     if wanted.container_id is not None:
-        return Found(docker.inspect("container", wanted.container_id)[0], labels)
+        return Found(docker.container(wanted.container_id), labels)
     return Found(_first(docker.containers(labels)), labels)
 
 
@@ -69,7 +69,7 @@ def _by_place(wanted: Wanted, configuration: Configuration, docker: Docker) -> F
     labels = ids.default_labels(folder or "", place.path if place else None)
     container: Object | None
     if wanted.container_id is not None:
-        container = docker.inspect("container", wanted.container_id)[0]
+        container = docker.container(wanted.container_id)
     elif folder and place:
         container = _first(docker.containers(labels)) or _of_older_time(docker, folder)
     else:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 
 from orchestrator.errors import UsageError
@@ -14,6 +15,9 @@ GUARD = f"{MADE}.guard"  # of containers: the key of their Docker guard
 PREBUILT = f"{MADE}.prebuilt"  # of containers: hooks that their image has behind it
 MAKER = f"{MADE}.maker"  # of containers that are to become an image: the process that makes it
 PROJECT = "com.docker.compose.project"
+
+# Labels that say whose a container is. An image can bring any label, and must not say that.
+TELLS_WHOSE = re.compile(r"devcontainer\.(?!metadata$)|dev\.aienv\.|com\.docker\.compose\.")
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _LENGTH = 52  # 256 bits, five in a digit

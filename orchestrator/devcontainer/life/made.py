@@ -90,7 +90,7 @@ def prebuild(call: WholeCall) -> Object:
         up(request, call.rim, call.reached)
         assert call.reached.container is not None
         assert call.reached.merged is not None
-        container = docker.inspect("container", call.reached.container)[0]
+        container = docker.container(call.reached.container)
         config = container.get("Config")
         user = str(config.get("User") or "") if isinstance(config, dict) else ""
         name = prebuilt.name_of(str(container["Image"]), call.reached.merged, user)

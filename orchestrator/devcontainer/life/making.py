@@ -280,7 +280,7 @@ def _for_docker(mount: str) -> str:
 
 def labels_of(making: Making, entries: Sequence[Object] | None) -> dict[str, str]:
     """``entries``: for the label of the container, None where the image has them."""
-    return {**making.labels, MADE: "1", **({LABEL: as_label(entries)} if entries is not None else {})}
+    return {**making.labels, MADE: "container", **({LABEL: as_label(entries)} if entries is not None else {})}
 
 
 def environ_of_merged(merged: Object) -> dict[str, str]:

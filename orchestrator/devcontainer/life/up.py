@@ -132,7 +132,7 @@ def remove(container: Object, rim: Rim) -> None:
 def _made(configuration: Configuration, labels: Mapping[str, str], request: Request, rim: Rim, reached: Reached) -> Found:
     name = request.make(configuration, labels)
     reached.container = name
-    container = rim.docker.inspect("container", name)[0]
+    container = rim.docker.container(name)
     _must_run(container, rim)
     return Found(container, labels)
 
@@ -151,7 +151,7 @@ def _started(found: Found, configuration: Configuration, request: Request, rim: 
         start_project(project, found.container, rim.docker, rim.records)
     else:
         rim.docker.ask(rim.docker.command, "start", name, deadline_s=START_S)
-    container = rim.docker.inspect("container", name)[0]
+    container = rim.docker.container(name)
     _must_run(container, rim)
     return Found(container, found.labels)
 

@@ -120,3 +120,31 @@ def test_a_prebuild_that_fails_leaves_nothing(place: Place) -> None:
     with place.engine.client() as client:
         assert client.containers(all=True) == []
     assert place.ok("prebuild", "ls", "--json") == []
+
+
+def test_an_image_does_not_say_whose_a_container_is(place: Place, tmp_path: Path) -> None:
+    """Labels of an image are its containers' too: a stranger's must not be found as that of another folder, or end another project."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".devcontainer.json").write_text(json.dumps({"image": IMAGE}))
+    labels = {
+        "devcontainer.local_folder": str(other), "devcontainer.config_file": f"{other}/.devcontainer.json", "mine": "yes",
+        "com.docker.compose.project": "victim", "dev.aienv.devcontainer.guard": "0" * 16,
+    }  # fmt: skip
+    bad = "aienv-test/bad:1"
+    image(place.engine, "debian", bad, [f"LABEL {name}={value}" for name, value in labels.items()])
+    with place.engine.client() as client:
+        victim = client.create_container(IMAGE, ["sleep", "1000"], labels={"com.docker.compose.project": "victim"})["Id"]
+        try:
+            client.start(victim)
+            place.lay({"image": bad})
+            made = place.ok("devcontainer", "up", "--workspace-folder", str(place.folder), "--id-label", "mine=yes")
+            assert "composeProjectName" not in made
+            assert place.run("exec", "--workspace-folder", str(other), "true").returncode == 6
+            assert place.ok("devcontainer", "stop", "--id-label", "mine=yes")["containerId"] == made["containerId"]
+            assert client.inspect_container(victim)["State"]["Running"]
+            assert place.ok("devcontainer", "down", "--id-label", "mine=yes")["removed"] == [made["containerId"]]
+            assert client.inspect_container(victim)["State"]["Running"]
+        finally:
+            client.remove_container(victim, force=True)
+            client.remove_image(bad)
