@@ -146,7 +146,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("run-args-network", {"runArgs": ["--network", "host"]}, "network:host"),
     ("run-args-volume", {"runArgs": ["-v", "/:/host"]}, "mount:/"),
     ("run-args-device", {"runArgs": ["--device=/dev/kvm"]}, "device:/dev/kvm"),
-    ("port", {"appPort": "0.0.0.0:18099:80"}, "port:0.0.0.0:18099"),
     ("initialize", {"initializeCommand": "touch made"}, "initializeCommand"),
     ("workspace-mount", {"workspaceMount": "type=bind,source=/root,target=/w", "workspaceFolder": "/w"}, "mount:/root"),
 ]
@@ -163,6 +162,16 @@ def test_refused(lay: Callable[..., Place], config: dict[str, Any], grant: str) 
     assert place.containers() == {}
     assert there_is(place) == before
     assert place.files() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("port", ["0.0.0.0:18099:80", "18099:80"])
+def test_ports_are_of_this_machine_alone(lay: Callable[..., Place], port: str) -> None:
+    """Without a grant: what others could reach is bound to the loopback address."""
+    place = lay(image=UP, appPort=port)
+    assert without_grants(place)[0] == 0
+    bindings = place.world.client.inspect_container(place.container())["HostConfig"]["PortBindings"]
+    assert bindings == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18099"}]}
 
 
 @pytest.mark.slow
@@ -272,6 +281,14 @@ def test_hook_that_floods(lay: Callable[..., Place]) -> None:
     assert found["outcome"] == "error"
     assert "MiB" in found["message"]
     wait(lambda: "some words" not in top(place), "the hook's end", 10)
+
+
+@pytest.mark.slow
+def test_hook_that_reads(lay: Callable[..., Place]) -> None:
+    """There is nobody to ask; the reference waits for ever."""
+    place = lay(image=UP, postCreateCommand="cat >got; echo $? >>log", postStartCommand=["sh", "-c", "read x; echo \"$x|$?\" >>log"])
+    assert answer(start(place))["outcome"] == "success"
+    assert log(place) == ["0", "|1"]
 
 
 @pytest.mark.slow
