@@ -62,8 +62,7 @@ def run_step(place: Place, step: Step) -> None:
     Raises:
         HookFailed: a command failed, or did not end in time. The others have ended.
     """
-    if not any(command.name for command in step.commands):
-        place.show(f"Running the {step.hook} from {step.origin}...")
+    place.show(f"Running the {step.hook} from {step.origin}...")
     running = [_Running(place, step, command, number) for number, command in enumerate(step.commands)]
     failures: list[HookFailed] = []
     try:
