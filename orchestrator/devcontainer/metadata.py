@@ -67,6 +67,10 @@ def pick(config: Object, keys: Sequence[str]) -> Object:
     return {key: config[key] for key in keys if key in config}
 
 
+def without(entry: Object, key: str) -> Object:
+    return {name: value for name, value in entry.items() if name != key}
+
+
 def _filled(*entries: Object) -> tuple[Object, ...]:
     return tuple(entry for entry in entries if entry)
 

@@ -111,18 +111,16 @@ def resolve_features(
     if not whole:
         return FeatureSet((), fetch.root, {})
     if frozen and lock is None:
-        raise ConfigError("there is no lock file, and nothing else may be taken", remedy="write one first", code="feature-lock")
+        remedy = "write one first: aienv devcontainer build --write-lockfile"
+        raise ConfigError("Lockfile does not exist.", remedy=remedy, code="feature-lock")
     finder = _Finder(Path(os.path.abspath(config_folder)), Path(os.path.abspath(workspace)), fetch, lock)
     nodes = graph.build(whole, finder.feature, finder.target)
     features = order.install_order(nodes, [finder.target(one) for one in override_order])
     places = {one.source.digest: finder.place(one.source) for one in features if not isinstance(one.source, Local)}
     found = FeatureSet(features, fetch.root, places, only_additional, tuple(dict.fromkeys(_warnings(features))))
     if frozen and lock != found.lock():
-        raise ConfigError(
-            f"the lock file says something else of {_difference(lock, found.lock())}",
-            remedy="write it anew, and look at what changed",
-            code="feature-lock",
-        )
+        remedy = f"it says something else of {_difference(lock, found.lock())}: write it anew, and look at what changed"
+        raise ConfigError("Lockfile does not match.", remedy=remedy, code="feature-lock")
     return found
 
 

@@ -41,6 +41,7 @@ def how_of(parsed: Parsed, cache: Path, grants: Grants, fetch: Fetch, log: Calla
         cache_from=parsed.texts("cache-from"),
         cache_to=parsed.text("cache-to"),
         platform=parsed.text("platform"),
+        omit_customizations=parsed.switch("skip-persisting-customizations-from-features"),
         buildkit=cast(Literal["auto", "never"], parsed.text("buildkit") or "auto"),
     )
 
@@ -81,7 +82,7 @@ def build(
         built = make_image(configuration, features, docker, how)
     else:
         built = extend(service_image(), configuration, features, docker, how)
-    if parsed.switch("write-lockfile") and features is not None:
+    if parsed.switch("write-lockfile") and not parsed.switch("frozen-lockfile") and features is not None:
         how.log(f"{write_lock(configuration, features)} was written")
     for name in how.names if parsed.switch("push") else ():
         docker.ask(docker.command, "push", "--", name, deadline_s=PUSH_S)

@@ -26,6 +26,7 @@ from orchestrator.devcontainer.images.runner import Said
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.devcontainer.merge import merge
+from orchestrator.devcontainer.metadata import without
 from orchestrator.devcontainer.policy import buildoptions
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
@@ -42,7 +43,8 @@ class How:
     lines of output as they come; ``names``: of the user's own, to be tagged; ``labels``: to be added; ``labelled``: make an image with
     the label even where an image needs nothing else; ``cache_from``: besides the configuration's; ``deadline_s``: of one build;
     ``network``: of all RUN instructions (``docker build --network``), the features' too and whatever build.options say; None: the engine's
-    default. ``aienv run`` builds with "none" unless more was granted."""
+    default. ``aienv run`` builds with "none" unless more was granted. ``omit_remote_env``, ``omit_customizations``: leave the file's
+    remoteEnv, features' customizations out of the label."""
 
     cache: Path
     grants: Grants
@@ -59,6 +61,8 @@ class How:
     buildkit: Literal["auto", "never"] = "auto"
     deadline_s: float = BUILD_S
     network: str | None = None
+    omit_remote_env: bool = False
+    omit_customizations: bool = False
 
     @property
     def scratch(self) -> Path:
@@ -296,7 +300,12 @@ def if_here(name: str, docker: Docker) -> Object | None:
 def _label(job: _Job, base: str, details: Object | None) -> Label:
     """Of the image below, of the features, of the file."""
     features = job.features.metadata() if job.features else []
-    found = label_of(base, {} if details is None else image_labels(details), features, job.configuration.raw)
+    config = job.configuration.raw
+    if job.how.omit_customizations:
+        features = [without(one, "customizations") for one in features]
+    if job.how.omit_remote_env:
+        config = without(config, "remoteEnv")
+    found = label_of(base, {} if details is None else image_labels(details), features, config)
     if found.problem:
         job.how.log(f"{base}: {found.problem}")
     return found

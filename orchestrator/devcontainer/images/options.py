@@ -29,7 +29,7 @@ BUILD: Mapping[str, Option] = {
     "log-format": Option("text", "How it is written.", choices=("text", "json")),
     "user-data-folder": Option("text", "A folder for data that last.", unused="what lasts lies in our own folders"),
     "skip-feature-auto-mapping": Option("switch", "For tests of the reference.", unused="names without a registry are never mapped"),
-    "skip-persisting-customizations-from-features": Option("switch", "Leave them out.", unused="the label has all that is merged"),
+    "skip-persisting-customizations-from-features": Option("switch", "Leave them out of the label."),
     "omit-syntax-directive": Option("switch", "For tests of the reference.", unused="none is added"),
     "oci-auth-hardening": Option("switch", "Be strict with registries.", unused="credentials go to the registry's own host in any case"),
     "allow-cross-origin-auth-host": Option("text", "A registry's other host.", many=True, unused="registries have no exceptions here"),

@@ -120,6 +120,8 @@ def _making(call: WholeCall, labels: Mapping[str, str]) -> Making:
         no_cache=call.switch("build-no-cache"),
         cache_from=call.texts("cache-from"),
         cache_to=call.text("cache-to"),
+        omit_remote_env=call.switch("omit-config-remote-env-from-metadata"),
+        omit_customizations=call.switch("skip-persisting-customizations-from-features"),
         buildkit=cast(Literal["auto", "never"], call.text("buildkit") or "auto"),
     )
     return Making(

@@ -285,8 +285,8 @@ def test_lock(project: Project) -> None:
 @pytest.mark.parametrize(
     ("lock", "because"),
     [
-        pytest.param(None, "there is no lock file", id="none"),
-        pytest.param(LockFile({}), "'r.io/ns/b'", id="empty"),
+        pytest.param(None, "Lockfile does not exist", id="none"),
+        pytest.param(LockFile({}), "Lockfile does not match", id="empty"),
         pytest.param(LockFile({"r.io/ns/b": Locked("9", "x", LAYER)}), "no sha256", id="another-digest"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_broken_one_counts_unless_nobody_looks(tmp_path: Path) -> None:
 
 
 def test_frozen_wants_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no lock file"):
+    with pytest.raises(ConfigError, match="Lockfile does not exist"):
         wanted_features(configuration(tmp_path), {}, {}, tmp_path / "cache", print, "frozen")
     other = configuration(tmp_path, {"features": {"r.example/a/b:1": {"integrity": "sha256:" + "0" * 64}}})
     with pytest.raises(AienvError, match=r"something else of 'r\.example/a/b:1'"):
