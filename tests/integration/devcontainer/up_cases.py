@@ -117,9 +117,9 @@ USERS = [
     plain("uid-not-changed", up(uid=1234), sh("id"), remoteUser="dev", updateRemoteUserUID=False),
     plain("uid-never", up("--update-remote-user-uid-default", "never", uid=1234), sh("id"), remoteUser="dev", updateRemoteUserUID=True),
     plain("uid-off", up("--update-remote-user-uid-default", "off", uid=1234), sh("id"), remoteUser="dev"),
-    plain("uid-off-but-wanted", up("--update-remote-user-uid-default", "off", uid=1234), sh("id"), remoteUser="dev", updateRemoteUserUID=True),
+    plain("uid-off-but-wanted", up("--update-remote-user-uid-default", "off", uid=1234), sh("id"), remoteUser="xdev", updateRemoteUserUID=True),
     plain("uid-of-another", up(uid=4243), sh("id"), remoteUser="dev"),
-    plain("uid-with-feature", up(uid=1234), sh("id; stat -c %u ~/made"), remoteUser="dev", features={"./f": {}}, files=feature("f", "touch /home/dev/made; chown dev /home/dev/made")),
+    plain("uid-with-feature", up(uid=1234), sh("id; stat -c %u ~/made"), remoteUser="xdev", features={"./f": {}}, files=feature("f", "touch /home/xdev/made; chown xdev /home/xdev/made")),
 ]  # fmt: skip
 
 ENVIRONMENT = [
@@ -192,7 +192,7 @@ LIFE = [
     meant(plain("paused", up(), step("docker", "pause", "{id}"), up(), postStartCommand="echo start >>log"), "a paused container goes on", "2 up", "exec", "env", "environment", "id", "markers", "profile", ours=lambda facts: facts["2 up"]["code"] == 0 and facts["exec"] == 0),
     plain("stopped-exec", up(), step("docker", "stop", "-t", "0", "{id}"), run("true")),
     plain("removed-exec", up(), step("docker", "rm", "-f", "{id}"), run("true")),
-    plain("config-changed", up(), step("write", ".devcontainer/devcontainer.json", json.dumps({"image": UP, "remoteUser": "plain", "postStartCommand": "echo new-start >>log", "postAttachCommand": "echo new-attach >>log"})), up(), step("docker", "restart", "-t", "0", "{id}"), up(), remoteUser="root", postStartCommand="echo old-start >>log", postAttachCommand="echo old-attach >>log"),
+    meant(plain("config-changed", up(), step("write", ".devcontainer/devcontainer.json", json.dumps({"image": UP, "remoteUser": "plain", "postStartCommand": "echo new-start >>log", "postAttachCommand": "echo new-attach >>log"})), up(), step("docker", "restart", "-t", "0", "{id}"), up(), remoteUser="root", postStartCommand="umask 0; echo old-start >>log", postAttachCommand="echo old-attach >>log"), "postStart runs once for a start, though the user is another one by now", "files/log", ours=lambda facts: facts["files"]["log"].count("old-start") == 2),
 ]  # fmt: skip
 
 WHERE = [
