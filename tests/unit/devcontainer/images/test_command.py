@@ -98,7 +98,7 @@ def test_frozen_wants_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Lockfile does not exist"):
         wanted_features(configuration(tmp_path), {}, {}, tmp_path / "cache", print, "frozen")
     other = configuration(tmp_path, {"features": {"r.example/a/b:1": {"integrity": "sha256:" + "0" * 64}}})
-    with pytest.raises(AienvError, match=r"something else of 'r\.example/a/b:1'"):
+    with pytest.raises(AienvError, match="Lockfile does not match"):
         wanted_features(other, {}, {}, tmp_path / "cache", print, "frozen")
 
 
