@@ -25,6 +25,10 @@ class Unasked(BackendUnavailable):
     code = "no-engine"
 
 
+_OF_COMPOSE = "com.docker.compose."
+_COMPOSE_HASH = f"{_OF_COMPOSE}config-hash"
+
+
 @dataclass(frozen=True, slots=True)
 class Docker:
     """``command``, ``compose``: the programs; ``folder``: where they run; ``note``: what is being done, for the log."""
@@ -65,7 +69,7 @@ class Docker:
             brought = image_labels(self.inspect("image", image)[0])
         except EnvironmentFailed:  # it was removed, and what it brought is not known
             brought = {}
-        own: Object = {name: value for name, value in labels.items() if not ids.TELLS_WHOSE.match(name) or brought.get(name) != value}
+        own: Object = {**own_labels(labels, brought)}
         return {**container, "Config": {**_table(container, "Config"), "Labels": own}}
 
     def inspect(self, kind: str, *names: str) -> list[Object]:
@@ -156,6 +160,20 @@ class Docker:
             kind = Unasked if "daemon" in said and ("connect" in said or "running" in said) else EnvironmentFailed
             raise kind(f"{shown} failed: {said}")
         return done.stdout.decode(errors="replace")
+
+
+def own_labels(labels: Mapping[str, str], brought: Mapping[str, str]) -> Mapping[str, str]:
+    """``labels`` of a container without those that say whose it is and that its image ``brought``.
+
+    An image that compose built has the project and the service of the container; but what compose makes it labels itself, always, and
+    with a hash that no image has.
+    """
+    by_compose = _COMPOSE_HASH in labels and brought.get(_COMPOSE_HASH) != labels[_COMPOSE_HASH]
+    return {
+        name: value
+        for name, value in labels.items()
+        if not ids.TELLS_WHOSE.match(name) or brought.get(name) != value or (by_compose and name.startswith(_OF_COMPOSE))
+    }
 
 
 def _has_labels(container: Object, filters: Sequence[str]) -> bool:
