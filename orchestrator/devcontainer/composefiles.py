@@ -36,6 +36,10 @@ _OF_CLIENTS = (
 )  # fmt: skip
 
 
+# A compose file can include one of elsewhere, for which compose starts git; what is set here wins over what a file of variables says.
+_NOTHING_FROM_AFAR = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "0", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "0", "COMPOSE_DISABLE_ENV_FILE": "1"}
+
+
 def clients_environ(environ: Mapping[str, str], visible: Mapping[str, str]) -> dict[str, str]:
     """``visible``: what was granted besides."""
-    return {**visible, **{name: environ[name] for name in _OF_CLIENTS if name in environ}}
+    return {**visible, **{name: environ[name] for name in _OF_CLIENTS if name in environ}, **_NOTHING_FROM_AFAR}

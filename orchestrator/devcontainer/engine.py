@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from orchestrator.devcontainer import ids, socketapi
+from orchestrator.devcontainer import bounded, ids, socketapi
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.metadata import texts
 from orchestrator.errors import AienvError, BackendUnavailable, EnvironmentFailed
@@ -67,8 +67,8 @@ class Docker:
             return container
         try:
             brought = image_labels(self.inspect("image", image)[0])
-        except EnvironmentFailed:  # it was removed, and what it brought is not known
-            brought = {}
+        except EnvironmentFailed:  # it was removed, and any of them may be from it
+            brought = labels
         own: Object = {**own_labels(labels, brought)}
         return {**container, "Config": {**_table(container, "Config"), "Labels": own}}
 
@@ -142,19 +142,15 @@ class Docker:
         shown = " ".join(words)
         self.note(f"Run: {shown}")
         try:
-            done = subprocess.run(
-                words,
-                env=dict(self.environ),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=deadline_s,
-                check=False,
-            )
+            done = bounded.run(words, environ=self.environ, folder=self.folder, deadline_s=deadline_s)
         except OSError as problem:
             raise Unasked(f"{words[0]} cannot be run: {problem.strerror}", remedy="install docker, or name it with --docker-path") from None
+        except ValueError:
+            raise EnvironmentFailed(f"a NUL is in what {words[0]} would be told: {shown!r}") from None
         except subprocess.TimeoutExpired:
             raise EnvironmentFailed(f"{shown} did not end within {deadline_s:g} seconds") from None
+        except bounded.TooMuch:
+            raise EnvironmentFailed(f"{shown} said more than {bounded.MAX_OUTPUT >> 20} MiB, and was ended") from None
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()[-MAX_SAID:]
             kind = Unasked if "daemon" in said and ("connect" in said or "running" in said) else EnvironmentFailed

@@ -1,5 +1,6 @@
 """A devcontainer.json from the disk to values: read, brought up to date, its variables replaced as far as they are known."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
@@ -10,6 +11,8 @@ from orchestrator.devcontainer.locate import Place
 from orchestrator.devcontainer.variables import Local, Replace, local_pass, substitute
 from orchestrator.devcontainer.workspace import Workspace, workspace
 from orchestrator.errors import ConfigError
+
+_ODD = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,24 @@ def read(data: bytes, source: str) -> tuple[Object, tuple[str, ...]]:
     twice = [f"{source}:{one.place.line}:{one.place.column}: {one.key!r} stands twice, this one counts" for one in document.repeated]
     if len(twice) > schema.MAX_WARNINGS:
         twice = [*twice[: schema.MAX_WARNINGS], f"{source}: {len(twice) - schema.MAX_WARNINGS} more keys stand twice"]
+    if (odd := _odd_text(value)) is not None:
+        raise ConfigError(f"{source}: {odd!r} holds a character that no program can be told (a NUL, or half of a pair)")
     return modern(value), (*twice, *(f"{source}: {text}" for text in schema.warnings(value)))
+
+
+def _odd_text(value: Json) -> str | None:
+    """The first text, key or value, that is nothing for a command line."""
+    waiting: list[Json] = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            if _ODD.search(one):
+                return one[:80]
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += [*one, *one.values()]
+    return None
 
 
 def modern(config: Object) -> Object:

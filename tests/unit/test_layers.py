@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "devcontainer.images.remoteuid", "devcontainer.images.runner",
          "devcontainer.locate", "devcontainer.load", "devcontainer.engine", "devcontainer.readconfig", "devcontainer.wanted",
          "devcontainer.templates.sources", "devcontainer.templates.writing", "devcontainer.templates.apply",
-         "devcontainer.finding", "devcontainer.life", "devcontainer.composefiles", "devcontainer.socketapi"),
+         "devcontainer.finding", "devcontainer.life", "devcontainer.composefiles", "devcontainer.bounded", "devcontainer.socketapi"),
     ),
     (
         "core",

@@ -199,7 +199,8 @@ class _Finder:
         where = f"{FILE} of {reference.written!r}"
         if isinstance(reference, LocalReference):
             inside = os.path.realpath(self._inside)
-            if not Path(os.path.realpath(path)).is_relative_to(inside):
+            beyond = not Path(inside).is_relative_to(os.path.realpath(self._inside.parent))  # .devcontainer itself may be a link
+            if beyond or not Path(os.path.realpath(path)).is_relative_to(inside):
                 raise ConfigError(f"{where} is behind a link that leads out of {inside}", code="feature-reference")
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us

@@ -3,18 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from orchestrator.devcontainer import envfile
 from orchestrator.devcontainer.composefiles import clients_environ, compose_files, environ_in
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
-from orchestrator.devcontainer.ids import PROJECT
+from orchestrator.devcontainer.ids import OF_FOLDER, PROJECT, folder_label
 from orchestrator.devcontainer.images.image import extend
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.making import (
     Making,
+    claims,
     environ_of_merged,
     foreign_volumes,
     ground_of,
@@ -29,11 +30,13 @@ from orchestrator.devcontainer.life.making import (
 from orchestrator.devcontainer.life.override import (
     Project,
     as_named,
+    exposed_mounts,
     project_name,
     read_project,
     with_container,
     with_own_images,
     with_ports,
+    without_restart,
     writes_name,
 )  # fmt: skip
 from orchestrator.devcontainer.life.projects import FOLDER, UP_S
@@ -47,7 +50,7 @@ from orchestrator.devcontainer.policy import compose as policy
 from orchestrator.devcontainer.policy import localenv
 from orchestrator.devcontainer.policy.composefiles import judge_files
 from orchestrator.devcontainer.policy.dockerfeatures import satisfied
-from orchestrator.devcontainer.policy.verdict import refuse
+from orchestrator.devcontainer.policy.verdict import Finding, refuse
 from orchestrator.errors import ConfigError, EnvironmentFailed
 
 SERVICE = "com.docker.compose.service"
@@ -75,17 +78,21 @@ def base_of_service(
     """
     docker = replace(docker, environ=clients_environ(environ, localenv.visible(environ, making.grants)))
     files, env_file = _files(configuration, docker, environ)
-    seen = {**environ_in(env_file or os.path.join(os.path.dirname(files[0]), ".env")), **docker.environ}
-    refuse(judge_files(files, seen, ground_of(configuration, ()), making.grants, read_file, os.path.realpath))
-    project = _read(configuration, docker, files, env_file)
     folder = os.path.dirname(files[0])
-    beside = environ_in(env_file or os.path.join(folder, ".env"))
+    ground = ground_of(configuration, ())
+    beside = env_file or os.path.join(folder, ".env")
+    refuse(judge_files(files, docker.environ, ground, making.grants, read_file, os.path.realpath))  # before anything of it is read
+    values = envfile.read((read_file(beside) or b"").decode("utf-8", "replace"))
+    refuse(judge_files(files, {**values, **docker.environ}, ground, making.grants, read_file, os.path.realpath))
+    project = _read(configuration, docker, files, str(records.variables(envfile.written(values))))
+    chosen = environ_in(beside)
     is_written = any(writes_name(read_file(path) or b"") for path in files)
-    name = _free_name(project_name(environ, beside, project.document, files[0], is_written), folder, docker)
+    name = _free_name(project_name(environ, chosen, project.document, files[0], is_written), folder, docker)
     project = _judged(as_named(project, name), folder, configuration, docker, making, name, log)
     place = records.project(name)
     place.write(json.dumps(project.document).encode())
-    return Based(docker, project, _base(project, docker, name, place.path), folder, name, place)
+    base = _base(project, docker, records.compose(docker, name, place))
+    return Based(docker, project, base, folder, name, place)
 
 
 def make_project(
@@ -102,6 +109,7 @@ def make_project(
     based = base_of_service(configuration, docker, environ, making, records, log)
     docker, project, base, folder, name, place = based.docker, based.project, based.image, based.folder, based.name, based.file
     built = extend(base, configuration, features, docker, making.images)
+    refuse(claims(built))
     found = satisfied(judged_entries(built, configuration))
     verdict = judged(found.entries, configuration, making, log)
     merged = merge(configuration.config, [one.values for one in found.entries])
@@ -110,7 +118,7 @@ def make_project(
     argv, command = _arguments(project, merged, docker, image)
     labels = labels_of(making, built.entries if not built.label_in_image else None)
     guarded = guard_for(found, configuration, (), making, log)
-    labels |= guarded.labels
+    labels |= {**guarded.labels, OF_FOLDER: folder_label(making.labels)}
     made = Made(
         image if image != base or project.is_built else "", labels, environ_of_merged(merged), user,
         (*making.mounts, *guarded.mounts), verdict.final,
@@ -118,8 +126,7 @@ def make_project(
     )  # fmt: skip
     services = _services(configuration, project.service)
     place.write(json.dumps(with_container(project, made, argv=argv, command=command)).encode(), services)
-    docker.ask(*docker.compose_words("--project-name", name, "--project-directory", folder, "-f", str(place.path)), "up", "-d",
-               *services, deadline_s=UP_S)  # fmt: skip
+    docker.ask(*records.compose(docker, name, place), "--project-directory", folder, "up", "-d", *services, deadline_s=UP_S)
     container = _container(docker, name, project.service)
     guarded.link(docker, container)
     return container
@@ -153,22 +160,25 @@ def _judged(
         log.warn(note)
     refuse(verdict.findings)
     refuse(foreign_volumes([project.volume(one, name) for one in verdict.volumes], docker, making, name))
-    return with_own_images(with_ports(project, verdict.ports), name)
+    for service, source, other in exposed_mounts(project):
+        why = f"the service {other} may write the folder above, and could put a link in its place"
+        if not making.grants.allows(f"mount:{source}"):
+            refuse([Finding(f"the mount of {source}", f"service {service}", why, f"mount:{source}")])
+    if not making.grants.allows("compose:restart"):
+        project, left_out = without_restart(project)
+        for service in left_out:
+            log.warn(f"service {service}: restart was left out: mounts would be resolved unseen (--grant compose:restart gives it)")
+    return with_own_images(with_ports(project, verdict.ports), folder, name)
 
 
-def _base(project: Project, docker: Docker, name: str, file: Path) -> str:
-    """The image that the service is made of, built by compose where it is built."""
-    if not project.is_built:
-        image = project.text("image")
-        if image is None:
-            raise ConfigError(f"service {project.service!r} has neither image nor build")
-        return image
-    words = docker.compose_words("--project-name", name, "-f", str(file))
-    docker.ask(*words, "build", project.service, deadline_s=UP_S)
-    for image in (project.text("image"), f"{name}-{project.service}", f"{name}_{project.service}"):
-        if image is not None and docker.has_image(image):
-            return image
-    raise EnvironmentFailed(f"compose built service {project.service!r}, and its image cannot be found")
+def _base(project: Project, docker: Docker, compose: Sequence[str]) -> str:
+    """The image that the service is made of, built by compose where it is built: then it has a name of ours."""
+    image = project.text("image")
+    if image is None:
+        raise ConfigError(f"service {project.service!r} has neither image nor build")
+    if project.is_built:
+        docker.ask(*compose, "build", project.service, deadline_s=UP_S)
+    return image
 
 
 def _arguments(project: Project, merged: Object, docker: Docker, image: str) -> tuple[tuple[str, ...], tuple[str, ...] | None]:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -28,6 +29,7 @@ START_S = 60.0
 END_S = 60.0
 FOLDER_INSIDE = "/run/aienv-guard"
 SOCKET = "docker.sock"
+_KEY = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 # Where programs look for it; a path of its own, because a mounted socket would be the one of a guard that has ended.
 _LINK = r"""for one; do
@@ -64,7 +66,8 @@ class Guards:
         self.end(key)
         words = (sys.executable, "-m", "orchestrator", "guard", "--mode", "guarded", "--project", project, "--socket", str(place / SOCKET),
                  "--map", f"{inside}={project}", "--no-adopt")  # fmt: skip
-        with open(os.open(place.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as log:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with open(os.open(place.with_suffix(".log"), flags, 0o600), "wb") as log:
             process = subprocess.Popen(
                 words, env=dict(self.environ), cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
@@ -102,10 +105,12 @@ class Guards:
                 self.remove(path.stem)
 
     def _place(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise EnvironmentFailed(f"{key[:80]!r} is no key of a guard", remedy="aienv down removes the container; make it anew")
         return self.folder / key
 
     def _mark(self, key: str) -> Path:
-        return self.folder / f"{key}.pid"
+        return self._place(key).with_suffix(".pid")
 
     def _owner(self, key: str) -> ProcessId | None:
         """The guard's process, if it lives."""

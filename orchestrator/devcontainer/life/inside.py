@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.devcontainer import bounded
 from orchestrator.devcontainer.engine import ASK_S, MAX_SAID, Docker, container_environ
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.life.hooks import ONCE, Hook
@@ -18,6 +19,7 @@ from orchestrator.errors import EnvironmentFailed
 
 PROBE_S = 10.0
 MAX_LINE = 32 << 10  # docker reads lines of twice that from a file of variables
+MAX_SAYS = 4 << 20  # bytes
 MARKERS = ".devcontainer"
 
 _LOOK = r"""
@@ -143,12 +145,15 @@ def run(docker: Docker, command: Exec, *, data: bytes = b"", deadline_s: float =
     words = command.with_file(descriptor)
     docker.note(f"Run in container: {' '.join(words[-3:])}")
     try:
-        return subprocess.run(
-            words, env=dict(docker.environ), cwd=docker.folder, input=data, capture_output=True, pass_fds=(descriptor,),
-            timeout=deadline_s, check=False,
-        )  # fmt: skip
+        return bounded.run(
+            words, environ=docker.environ, folder=docker.folder, deadline_s=deadline_s, data=data, pass_fds=(descriptor,), limit=MAX_SAYS
+        )
     except subprocess.TimeoutExpired:
         raise EnvironmentFailed(f"a command in the container did not end within {deadline_s:g} seconds: {words[-1][:80]!r}") from None
+    except bounded.TooMuch:
+        raise EnvironmentFailed(f"a command in the container said more than {MAX_SAYS >> 20} MiB: {words[-1][:80]!r}") from None
+    except ValueError:
+        raise EnvironmentFailed("a NUL is in a command or variable for the container") from None
     except OSError as problem:
         raise EnvironmentFailed(f"{docker.command} cannot be run: {problem.strerror}") from None
     finally:

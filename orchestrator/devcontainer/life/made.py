@@ -93,7 +93,7 @@ def prebuild(call: WholeCall) -> Object:
         container = docker.container(call.reached.container)
         config = container.get("Config")
         user = str(config.get("User") or "") if isinstance(config, dict) else ""
-        name = prebuilt.name_of(str(container["Image"]), call.reached.merged, user)
+        name = prebuilt.name_of(str(container["Image"]), call.reached.merged, user, configuration)
         prebuilt.commit(docker, call.reached.container, name)
     finally:
         if call.reached.container is not None:

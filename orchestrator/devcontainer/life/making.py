@@ -1,5 +1,6 @@
 """A dev container of its own, without compose: its image, the judgement of what it asks for, and ``docker run``."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,7 @@ from typing import Literal
 from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import Docker, image_labels
 from orchestrator.devcontainer.features.resolve import FeatureSet
-from orchestrator.devcontainer.ids import GUARD, MADE, OF_FOLDER, PREBUILT, PROJECT, folder_label
+from orchestrator.devcontainer.ids import CONFIG_FILE, GUARD, LOCAL_FOLDER, MADE, MAKER, OF_FOLDER, PREBUILT, folder_label
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.images.remoteuid import with_remote_uid
 from orchestrator.devcontainer.jsonc import Json, Object
@@ -27,6 +28,7 @@ from orchestrator.devcontainer.policy import container as policy
 from orchestrator.devcontainer.policy.container import Entry, Verdict
 from orchestrator.devcontainer.policy.dockerfeatures import Satisfied, satisfied
 from orchestrator.devcontainer.policy.grants import Grants
+from orchestrator.devcontainer.policy.mounts import parse as parse_mount
 from orchestrator.devcontainer.policy.verdict import Finding, WorkspaceGround, refuse
 from orchestrator.errors import AienvError, ConfigError, EnvironmentFailed, UsageError
 
@@ -57,6 +59,7 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     """
     judged_before_building(configuration, features, making)
     built = make_image(configuration, features, docker, making.images)
+    refuse(claims(built))
     found = satisfied(judged_entries(built, configuration))
     verdict = judged(found.entries, configuration, making, log)
     refuse(foreign_volumes(verdict.final.volumes, docker, making))
@@ -64,7 +67,7 @@ def make_container(configuration: Configuration, features: FeatureSet | None, do
     user = verdict.final.user or text_or_none(merged.get("containerUser"))
     image = image_for(built.image, merged, user or built.user, docker, making)
     own = _own_arguments(merged, docker, image)
-    image, behind = _prebuilt(image, merged, user or built.user, docker, making, log)
+    image, behind = _prebuilt(image, merged, user or built.user, configuration, docker, making, log)
     mounts = workspace_mounts(configuration, verdict, making)
     guarded = guard_for(found, configuration, mounts, making, log)
     made = Made(
@@ -97,11 +100,13 @@ def _remove_unstarted(docker: Docker, making: Making) -> None:
             docker.ask(docker.command, "rm", "-f", "-v", str(one["Id"]))
 
 
-def _prebuilt(image: str, merged: Object, user: str, docker: Docker, making: Making, log: Log) -> tuple[str, Mapping[str, str]]:
+def _prebuilt(
+    image: str, merged: Object, user: str, configuration: Configuration, docker: Docker, making: Making, log: Log
+) -> tuple[str, Mapping[str, str]]:
     """The prebuild on ``image`` if there is one, and the label that says what it has behind it."""
     if making.prebuilds is None:
         return image, {}
-    name = prebuilt.name_of(str(docker.image(image)["Id"]), merged, user)
+    name = prebuilt.name_of(str(docker.image(image)["Id"]), merged, user, configuration)
     if not making.prebuilds.found(name):
         return image, {}
     log.info("a prebuild fits: onCreateCommand is behind it")
@@ -142,14 +147,15 @@ def guard_for(found: Satisfied, configuration: Configuration, mounts: Sequence[s
 
 
 def _project(configuration: Configuration, mounts: Sequence[str]) -> tuple[str, str]:
-    """The workspace on this machine, and in the container."""
-    for mount in mounts:
-        fields = mount_fields(mount)
-        source, target = fields.get("source"), fields.get("target")
-        if fields.get("type") == "bind" and isinstance(source, str) and isinstance(target, str):
-            return source, target
+    """The workspace on this machine, and in the container. A mount is read as docker reads it, and its source must be the workspace."""
+    ground = ground_of(configuration, ())
+    for written in mounts:
+        with contextlib.suppress(ValueError):
+            mount = parse_mount(written)
+            if mount.kind == "bind" and mount.source is not None and mount.source in ground.folders:
+                return mount.source, mount.target
     workspace = configuration.workspace
-    inside = workspace.folder if workspace is not None and isinstance(workspace.folder, str) else "/"
+    inside = workspace.folder if workspace is not None and isinstance(workspace.folder, str) and workspace.folder.startswith("/") else "/"
     return str(configuration.root), inside
 
 
@@ -157,6 +163,12 @@ def judged_entries(built: Built, configuration: Configuration) -> list[Entry]:
     """The entries with who asks, variables replaced."""
     pairs = zip(built.origins, built.entries, strict=True)
     return [Entry(origin, configuration.substituted(entry)) for origin, entry in pairs]
+
+
+def claims(built: Built) -> list[Finding]:
+    """Labels of an image that say whose its containers are: a container with just these would not be found again as ours."""
+    names = [name for name in (LOCAL_FOLDER, CONFIG_FILE, GUARD, PREBUILT, MAKER, OF_FOLDER) if image_labels(built.details).get(name)]
+    return [Finding(f"the label {name}", f"the image {built.image}", "it says whose a container is", None) for name in names]
 
 
 def judged_before_building(configuration: Configuration, features: FeatureSet | None, making: Making) -> None:
@@ -219,15 +231,16 @@ def foreign_volumes(names: Sequence[str], docker: Docker, making: Making, projec
             continue
         if making.grants.allows(f"volume:{name}"):
             continue
-        if OF_FOLDER in labels or PROJECT in labels:
-            ours = labels.get(OF_FOLDER) == folder or labels.get(PROJECT, "") == project
-        else:
-            users = [image_labels(one) for one in docker.containers_with(f"volume={name}")]
-            ours = all(one.get(PROJECT, "") == project or making.labels.items() <= one.items() for one in users)
-        if not ours:
+        if labels.get(OF_FOLDER) != folder and not _used_here(name, docker, making):
             why = "a volume of that name is there, and belongs to something else"
             findings.append(Finding(f"the volume {name}", "the configuration", why, f"volume:{name}"))
     return findings
+
+
+def _used_here(volume: str, docker: Docker, making: Making) -> bool:
+    """Whether containers use it, and all of them are of this workspace: another program made it for them."""
+    users = [image_labels(one) for one in docker.containers_with(f"volume={volume}")]
+    return bool(users) and all(making.labels.items() <= one.items() for one in users)
 
 
 def image_for(image: str, merged: Object, user: str, docker: Docker, making: Making) -> str:

@@ -3,12 +3,14 @@
 One file that was judged is what runs; no file of the repository is read a second time.
 """
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.config.node import Node
 from orchestrator.config.yamlfile import parse_yaml
+from orchestrator.devcontainer import ids
 from orchestrator.devcontainer.jsonc import Json, Object
 from orchestrator.devcontainer.life.startup import Made, start_script
 from orchestrator.devcontainer.policy.csvline import BadLine, split
@@ -142,15 +144,57 @@ def with_ports(project: Project, ports: Mapping[str, Sequence[Json]]) -> Project
     return Project({**project.document, "services": {**services, **changed}}, project.service)
 
 
-def with_own_images(project: Project, name: str) -> Project:
+def without_restart(project: Project) -> tuple[Project, tuple[str, ...]]:
+    """No service starts again by itself: the engine would resolve its mounts again when nobody looks. Also whose restart is left out."""
+    services = _table(project.document.get("services"))
+    changed: Object = {}
+    for name, table in services.items():
+        found = dict(_table(table))
+        deploy = _table(found.get("deploy"))
+        if found.pop("restart", "no") in ("no", None) and "restart_policy" not in deploy:
+            continue
+        if "deploy" in found:
+            found["deploy"] = {key: value for key, value in deploy.items() if key != "restart_policy"}
+        changed[name] = found
+    return Project({**project.document, "services": {**services, **changed}}, project.service), tuple(changed)
+
+
+def exposed_mounts(project: Project) -> list[tuple[str, str, str]]:
+    """(service, source, other service): folders of this machine that a service mounts, and another one can put a link in the place of,
+    because it may write the folder above. Services start one after the other, and each mount is resolved when its service starts."""
+    binds = {name: list(_binds(table)) for name, table in _table(project.document.get("services")).items()}
+    return [
+        (name, source, other)
+        for name, listed in binds.items()
+        for source, _ in listed
+        for other, theirs in binds.items()
+        if other != name and any(writable and source.startswith(f"{above.rstrip('/')}/") for above, writable in theirs)
+    ]
+
+
+def _binds(service: Json) -> Iterator[tuple[str, bool]]:
+    """Sources that are folders of this machine, and whether they may be written."""
+    for one in _list(_table(service).get("volumes")):
+        if isinstance(one, dict) and one.get("type") == "bind":
+            yield str(one.get("source")), one.get("read_only") is not True
+        elif isinstance(one, str) and one.startswith("/") and ":" in one:
+            source, _, rest = one.partition(":")
+            yield source, "ro" not in rest.partition(":")[2].split(",")
+
+
+def with_own_images(project: Project, folder: str, name: str) -> Project:
     """What is built has a name of ours: the one in ``image`` may be that of an image which others use."""
     services = _table(project.document.get("services"))
     changed: Object = {
-        service: {**table, "image": f"{OWN}:{name}-{service}"}
+        service: {**table, "image": f"{OWN}:{_digest(folder, name, service)}"}
         for service, table in services.items()
-        if isinstance(table, dict) and table.get("build") and table.get("image")
+        if isinstance(table, dict) and table.get("build")
     }
     return Project({**project.document, "services": {**services, **changed}}, project.service)
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def with_container(project: Project, made: Made, *, argv: Sequence[str], command: Sequence[str] | None) -> Object:
@@ -180,9 +224,19 @@ def with_container(project: Project, made: Made, *, argv: Sequence[str], command
     services = project.document["services"]
     assert isinstance(services, dict)
     found: Object = {**project.document, "services": {**services, project.service: table}}
+    found["volumes"] = {name: _labelled(told, made.labels) for name, told in _table(project.document.get("volumes")).items()}
     if named:
-        found["volumes"] = {**named, **_table(project.document.get("volumes"))}
+        found["volumes"] = {**{name: _labelled(told, made.labels) for name, told in named.items()}, **_table(found["volumes"])}
     return found
+
+
+def _labelled(volume: Json, labels: Mapping[str, str]) -> Json:
+    """A volume of the project, with the label by which it is known whose it is."""
+    table = _table(volume)
+    if table.get("external"):
+        return volume
+    own = {name: _escaped(value) for name, value in labels.items() if name == ids.OF_FOLDER}
+    return {**table, "labels": {**_table(table.get("labels")), **own}}
 
 
 def _volumes(mounts: Sequence[str]) -> tuple[list[Json], Object]:

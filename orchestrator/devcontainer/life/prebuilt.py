@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestrator.devcontainer import ids
 from orchestrator.devcontainer.engine import Docker
 from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.load import Configuration
 from orchestrator.errors import AienvError
 
 REPOSITORY = "aienv-devcontainer/prebuild"
@@ -39,9 +40,12 @@ class Prebuild:
         return {"name": self.name, "size": self.size, "made": self.made, "hits": self.hits, "used": self.used}
 
 
-def name_of(image_id: str, merged: Object, user: str) -> str:
-    """The name of the prebuild that stands on an image, with all that decides what its hooks do."""
+def name_of(image_id: str, merged: Object, user: str, configuration: Configuration) -> str:
+    """The name of the prebuild that stands on an image, with all that decides what its hooks do. They run programs of the workspace: what
+    one made is not for another."""
     told: Object = {
+        "workspace": os.path.realpath(configuration.root or "/"), "file": configuration.place.path if configuration.place else "",
+        "runArgs": configuration.config.get("runArgs"),
         "image": image_id, "user": user, "containerEnv": merged.get("containerEnv"), "remoteEnv": merged.get("remoteEnv"),
         "containerUser": merged.get("containerUser"), "remoteUser": merged.get("remoteUser"),
         **{hook: merged.get(f"{hook}s") for hook in HOOKS},

@@ -18,7 +18,7 @@ def start_project(name: str, container: Object, docker: Docker, records: Records
     place = records.project(name)
     labels = image_labels(container)
     if place.path.exists():
-        words = docker.compose_words("--project-name", name, "--project-directory", labels.get(FOLDER, "/"), "-f", str(place.path))
+        words = (*records.compose(docker, name, place), "--project-directory", labels.get(FOLDER, "/"))
         docker.ask(*words, "up", "-d", "--no-recreate", *place.services(), deadline_s=UP_S)
         return
     others = [str(one["Id"]) for one in docker.containers({PROJECT: name}) if one["Id"] != container["Id"]]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.devcontainer.engine import Docker
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.life.hooks import ONCE, Hook
 from orchestrator.devcontainer.life.inside import User
@@ -130,6 +131,16 @@ class Records:
         """The compose project ``name``, as it is run."""
         return ProjectFile(self._folder / "compose" / f"{name}.yml")
 
+    def variables(self, text: str) -> Path:
+        """A file of variables for compose, in place of any other; by what is in it, so that two commands do not mix."""
+        path = self._folder / "compose" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.env"
+        _write(path, text.encode("utf-8", "replace"))
+        return path
+
+    def compose(self, docker: Docker, name: str, file: "ProjectFile") -> tuple[str, ...]:
+        """The beginning of a command line of compose for a project as it is run: with no variables but those that are in it."""
+        return (*docker.compose_words("--project-name", name, "--env-file", str(self.variables(""))), "-f", str(file.path))
+
     def path(self, container: Object) -> Path:
         return self._path(str(container["Id"]))
 
@@ -157,12 +168,8 @@ class ProjectFile:
 
     def write(self, data: bytes, services: Sequence[str] = ()) -> None:
         """``services``: those that were started; none means all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path, content in ((self.path.with_suffix(".services"), json.dumps(list(services)).encode()), (self.path, data)):
-            beside = path.with_name(f".{path.name}.{os.getpid()}")
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(content)
-            beside.replace(path)
+        _write(self.path.with_suffix(".services"), json.dumps(list(services)).encode())
+        _write(self.path, data)
 
     def services(self) -> list[str]:
         try:
@@ -174,3 +181,11 @@ class ProjectFile:
     def remove(self) -> None:
         for path in (self.path, self.path.with_suffix(".services")):
             path.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+    beside.replace(path)

@@ -1,6 +1,8 @@
 """The commands of a hook: run side by side, watched, their output kept in a file and shown as it comes."""
 
+import contextlib
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -135,6 +137,8 @@ class _Running:
         finally:
             os.close(descriptor)
             os.close(output)
+        with contextlib.suppress(OSError):  # it has ended by now; a server's log does not grow for ever either
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (2 * MAX_LOG, 2 * MAX_LOG))
         self._begin = time.monotonic()
         threading.Thread(target=self._until_ended, args=(self._process,), daemon=True).start()
 

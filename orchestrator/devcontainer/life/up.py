@@ -1,5 +1,6 @@
 """``up``: the container of a folder made or found, started, prepared; its hooks run."""
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -145,6 +146,7 @@ def _started(found: Found, configuration: Configuration, request: Request, rim: 
         rim.guards.ensure(key, *mounted_project(configuration, found.container))
     if status == "running":
         return found
+    _mounts_stay(found.container, configuration, request.grants)
     if status == "paused":
         rim.docker.ask(rim.docker.command, "unpause", name)
     elif (project := image_labels(found.container).get(ids.PROJECT)) and "dockerComposeFile" in configuration.config:
@@ -165,6 +167,25 @@ def mounted_project(configuration: Configuration, container: Object) -> tuple[st
             if f"{configuration.root}/".startswith(f"{source}/"):
                 return source, str(one.get("Destination"))
     return str(configuration.root), "/"
+
+
+def _mounts_stay(container: Object, configuration: Configuration, grants: Grants) -> None:
+    """A mount is resolved again at each start, and what ran in the workspace may have put a link in the place of its source.
+
+    Raises:
+        PolicyRefused: a source leads elsewhere by now.
+    """
+    findings: list[Finding] = []
+    mounts = container.get("Mounts")
+    for one in mounts if isinstance(mounts, list) else ():
+        source = str(one.get("Source")) if isinstance(one, dict) and one.get("Type") == "bind" else ""
+        below = configuration.root is not None and source.startswith(f"{configuration.root}/")
+        real = os.path.realpath(source) if below else source
+        stays = real == source or f"{real}/".startswith(f"{os.path.realpath(str(configuration.root))}/")
+        if not stays and not grants.allows(f"mount:{real}"):
+            why = f"it has become a link, and leads to {real}"
+            findings.append(Finding(f"the mount of {source}", "the container", why, f"mount:{real}"))
+    refuse(findings)
 
 
 def _must_run(container: Object, rim: Rim) -> None:

@@ -59,7 +59,6 @@ class WholeCall(Call):
         volumes = {f"label={OF_FOLDER}={folder}"}
         if found.container is not None and (project := image_labels(found.container).get(PROJECT)):
             self._remove("network", f"label={PROJECT}={project}")
-            volumes.add(f"label={PROJECT}={project}")
             self.rim.records.project(project).remove()
         if self.switch("volumes"):
             for one in volumes:

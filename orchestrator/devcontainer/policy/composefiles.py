@@ -5,6 +5,7 @@ variables of the container. So the files are judged as they are written, before 
 """
 
 import posixpath
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from orchestrator.guard.sources import BadSource
 from orchestrator.guard.sources.compose import interpolate
 
 MAX_FILES = 64
+# Compose fetches what is called so, by git or from a registry, with what the user's ssh and helpers know.
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!$)|[^/]*@|github\.com/|.*#", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def judge_files(
 def _asks(named: _Named, ground: WorkspaceGround, real: Callable[[str], str]) -> Iterator[tuple[str | None, Ask]]:
     """Where a file may be, and what reading it there needs."""
     what = f"{named.what} {named.written}"
-    if named.written.startswith("~") or "://" in named.written or "\0" in named.written:
+    if named.written.startswith("~") or "://" in named.written or "\0" in named.written or _REMOTE.match(named.written):
         yield None, never(what, "it is no path that could be judged")
         return
     for path in dict.fromkeys(clean_path(posixpath.join(folder, named.written)) for folder in named.beside):
@@ -101,7 +104,7 @@ def _named_by(path: str, data: bytes, project: str, environ: Mapping[str, str]) 
             yield from (_Named(path, ".env", place, ("/",)) for place in beside)
         yield from _env_files(path, _member(one, "env_file"), base, environ)
     services = _member(root, "services")
-    for _, service in (services if services.kind == "map" else root).members:
+    for service in _members(services if services.kind == "map" else root):
         yield from _env_files(path, _member(service, "env_file"), folders, environ)
         yield from (_Named(path, "label_file", _text(one, environ), folders) for one in _each(_member(service, "label_file")))
         if other := _text(_member(_member(service, "extends"), "file"), environ):
@@ -117,6 +120,16 @@ def _env_files(path: str, node: Node, folders: tuple[str, ...], environ: Mapping
 def _each(node: Node) -> tuple[Node, ...]:
     """The items of a list; another value is one itself, nothing is none."""
     return node.items if node.kind == "list" else () if node.kind == "nothing" else (node,)
+
+
+def _members(node: Node) -> Iterator[Node]:
+    """All values of a map, those too that are merged in (``<<``)."""
+    for name, value in node.members:
+        if name == "<<":
+            for one in _each(value):
+                yield from _members(one)
+        else:
+            yield value
 
 
 def _member(node: Node, name: str) -> Node:

@@ -96,7 +96,7 @@ def _capability(name: str, value: str, ground: WorkspaceGround) -> Ask:
 
 
 _HARMLESS_SECURITY = frozenset([
-    "no-new-privileges", "no-new-privileges=true", "seccomp=builtin", "apparmor=docker-default",
+    "no-new-privileges", "no-new-privileges=true", "apparmor=docker-default",
 ])  # fmt: skip
 
 
@@ -162,6 +162,14 @@ def _api_socket(name: str, value: str, ground: WorkspaceGround) -> Ask:
     if value == "false":
         return Ask("--use-api-socket=false")
     return Ask(f"--{name}", words=written(name, value), needs=(Need("docker-socket", "it mounts the engine's socket and credentials"),))
+
+
+def _restart(name: str, value: str, ground: WorkspaceGround) -> Ask:
+    """A mount is resolved again at each start, and what runs in the workspace can put a link there before; so we alone start it."""
+    if value in ("no", ""):
+        return Ask(f"--{name}={value}")
+    why = "the engine would resolve its mounts again when nobody looks"
+    return Ask(f"--{name}={value}", words=written(name, value), needs=(Need("run-arg:--restart", why),), instead=())
 
 
 _READS = needs("it reads a file of this machine, wherever it is")
@@ -259,7 +267,7 @@ ROWS: Mapping[str, Row] = {
     "pull": Row(dropped("the image was judged before: another one must not take its place")),
     "quiet": Row(fine, "q", switch=True),
     "read-only": Row(fine, switch=True),
-    "restart": Row(fine),
+    "restart": Row(_restart),
     "rm": Row(fine, switch=True),
     "runtime": Row(needs("it chooses the program that makes the walls")),
     "security-opt": Row(_security),

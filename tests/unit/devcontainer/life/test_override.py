@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.devcontainer.life.override import project_name, read_project, with_container, with_own_images, with_ports, writes_name
+from orchestrator.devcontainer.life.override import (
+    exposed_mounts,
+    project_name,
+    read_project,
+    with_container,
+    with_own_images,
+    with_ports,
+    without_restart,
+    writes_name,
+)
 from orchestrator.devcontainer.life.startup import Made
 from orchestrator.devcontainer.policy.container import Final
 from orchestrator.errors import ConfigError
@@ -90,9 +99,33 @@ def test_ports_are_replaced() -> None:
 
 
 def test_what_is_built_has_a_name_of_ours() -> None:
-    document: Any = with_own_images(read_project(CONFIG, "app"), "p").document
-    assert document["services"]["app"]["image"] == "aienv-devcontainer/compose:p-app"
+    names = {with_own_images(read_project(CONFIG, "app"), *words).text("image") for words in (("/a", "p"), ("/b", "p"), ("/a", "q"))}
+    assert len(names) == 3
+    assert all(str(name).startswith("aienv-devcontainer/compose:") for name in names)
+    document: Any = with_own_images(read_project(CONFIG, "app"), "/a", "p").document
     assert document["services"]["db"]["image"] == "j"
+
+
+def test_no_service_starts_by_itself() -> None:
+    deploy = b"{replicas: 1, restart_policy: {}}"
+    config = b"services: {a: {image: i, restart: always}, b: {image: i, restart: 'no'}, c: {image: i, deploy: %s}}" % deploy
+    project, left_out = without_restart(read_project(config, "a"))
+    assert left_out == ("a", "c")
+    services: Any = project.document["services"]
+    assert (services["a"], services["b"]["restart"], services["c"]["deploy"]) == ({"image": "i"}, "no", {"replicas": 1})
+
+
+@pytest.mark.parametrize(("app", "db", "exposed"), [
+    ("/w:/w", "/w/data:/d", [("db", "/w/data", "app")]),
+    ("/w:/w:rw", "/w/data:/d:ro", [("db", "/w/data", "app")]),
+    ("/w:/w:ro", "/w/data:/d", []),
+    ("/w:/w", "/w:/d", []),
+    ("/w/d:/w", "/w/data:/d", []),
+    ("/w:/w", "named:/d", []),
+])  # fmt: skip
+def test_mounts_that_another_service_can_replace(app: str, db: str, exposed: list[tuple[str, str, str]]) -> None:
+    config = f"services: {{app: {{image: i, volumes: ['{app}']}}, db: {{image: i, volumes: ['{db}']}}}}"
+    assert exposed_mounts(read_project(config.encode(), "app")) == exposed
 
 
 def test_names_of_volumes() -> None:
