@@ -15,7 +15,8 @@ from orchestrator.model.guard import IMAGE_RUN, MANAGED, ROLE, RUN, GuardPlan
 
 Pairs = tuple[tuple[str, str], ...]
 
-RESERVED = "docker.io/aienv/"  # aienv's own base images and their like
+OF_DEV_CONTAINERS = "docker.io/aienv-devcontainer/"  # they are found again by their names
+RESERVED = ("docker.io/aienv/", OF_DEV_CONTAINERS)  # aienv's own base images and their like
 DROPPED_HEADERS = frozenset(["x-registry-auth", "x-registry-config"])
 MAX_CHANGES = 64
 
@@ -120,7 +121,8 @@ def free_tag(text: str, session: Session, own: OwnImages, existing_id: str | Non
             "image.tag-allowed", f"{familiar(name)!r} is a name of the allow list and keeps its meaning", allowed="another name or tag"
         )
     if name.startswith(RESERVED):
-        raise deny("image.tag-reserved", f"names below 'aienv/' are aienv's own: {familiar(name)!r}", allowed="another name")
+        why = f"names below 'aienv/' and 'aienv-devcontainer/' are aienv's own: {familiar(name)!r}"
+        raise deny("image.tag-reserved", why, allowed="another name")
     if id_like(name):
         why = f"{familiar(name)!r} would stand before the image whose id begins so"
         raise deny("image.id-like", why, allowed="a name that is no beginning of an id", status=400)

@@ -14,6 +14,7 @@ from orchestrator.errors import BackendUnavailable
 from orchestrator.guard.calls import Denied
 from orchestrator.guard.daemon import parse_address
 from orchestrator.guard.imagenames import canonical
+from orchestrator.guard.images import OF_DEV_CONTAINERS
 from orchestrator.guard.pins import choose_pinning
 from orchestrator.guard.sources import MAX_JSON_BYTES, BadSource, Named, compose, devcontainer, dockerfiles, mcp
 from orchestrator.model.guard import AllowedImage, GuardMode, GuardPlan, Pinning
@@ -48,6 +49,7 @@ class Tree:
     read: Callable[[str], bytes | None]
 
 
+OWN_WARNING = "images below 'aienv-devcontainer/' are aienv's own, and not for a session"
 NO_TREE = Tree(lambda paths: frozenset(), lambda path: None)
 
 
@@ -80,7 +82,9 @@ class Found:
 
     def allow(self, images: Iterable[Named], origin: str) -> None:
         for one in images:
-            if len(self.images) < MAX_IMAGES:
+            if one.reference.startswith(OF_DEV_CONTAINERS):
+                self.warn([f"{one.origin}: {OWN_WARNING}"])
+            elif len(self.images) < MAX_IMAGES:
                 self.images.setdefault(one.reference, origin)
 
     def warn(self, warnings: Iterable[str]) -> None:
@@ -192,7 +196,10 @@ def _read_rest(asked: Asked, tree: Tree, there: frozenset[str], found: Found) ->
     """In mode guarded: what the user grants, and what the base commit's files name."""
     for text in asked.rules.images:
         try:
-            found.images[canonical(text)] = "guard.images"  # the user's word before a file's
+            if (name := canonical(text)).startswith(OF_DEV_CONTAINERS):
+                found.warn([f"guard.images: {OWN_WARNING}"])
+            else:
+                found.images[name] = "guard.images"  # the user's word before a file's
         except Denied as problem:
             found.warn([f"guard.images: {problem.denial.reason}"])
     for name in tuple(found.compose):

@@ -13,6 +13,7 @@ from orchestrator.devcontainer import locate
 from orchestrator.devcontainer.engine import Docker, Unasked
 from orchestrator.devcontainer.features.resolve import FeatureSet
 from orchestrator.devcontainer.images import dockerfile as recipes
+from orchestrator.devcontainer.images import naming
 from orchestrator.devcontainer.images.building import BuildFailed
 from orchestrator.devcontainer.images.image import Built, How, make_image
 from orchestrator.devcontainer.jsonc import Object
@@ -53,6 +54,9 @@ class RunDocker(Docker):
     backend: DockerBackend
 
     def image(self, name: str) -> Object:
+        if naming.is_ours(name):
+            why = f"{name!r} is below the name that images of aienv's own have, which a repository cannot use"
+            raise PolicyRefused(why, remedy="name the image that it was made of", code="devcontainer-image")
         wanted = f"sha256:{name}" if _HEX.fullmatch(name) else name
         self.backend.resolve_image(wanted)
         return cast(Object, self.backend.engine.image(wanted))

@@ -1,6 +1,7 @@
 """``docker build``, with the builder that the Dockerfile needs, and what its failures mean."""
 
 import contextlib
+import hashlib
 import os
 import re
 import time
@@ -95,6 +96,22 @@ def id_file(scratch: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def remember(cache: Path, name: str, image_id: str) -> None:
+    """That an image was built by us and given this name: a name alone can be given by anybody who reaches the engine."""
+    path = _record(cache, name, image_id)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+
+
+def was_built(cache: Path, name: str, image_id: str) -> bool:
+    """Whether ``remember`` was told so; of several engines each has its own images."""
+    return _record(cache, name, image_id).exists()
+
+
+def _record(cache: Path, name: str, image_id: str) -> Path:
+    return cache / "built" / hashlib.sha256(f"{name} {image_id}".encode()).hexdigest()
 
 
 def _sweep(scratch: Path) -> None:

@@ -122,6 +122,7 @@ def make_image(configuration: Configuration, features: FeatureSet | None, docker
     name = configuration.config.get("image")
     if not isinstance(name, str) or not name:
         raise ConfigError("No image information specified in devcontainer.json.", remedy="give image or build.dockerfile")
+    _not_pulled(name, docker)
     if how.pull:
         docker.ask(docker.command, "pull", *(("--platform", how.platform) if how.platform else ()), "--", name, deadline_s=PULL_S)
     details = docker.image(name)
@@ -181,6 +182,7 @@ def _base_of(text: str, recipe: Recipe, job: _Job) -> tuple[str, Object | None]:
     name = base_image(text, recipe.arguments, recipe.target, platform_arguments("linux", MACHINES.get(machine, machine)))
     if not name or name == "scratch":
         return name or "", None
+    _not_pulled(name, job.docker)
     if job.how.pull:
         job.docker.ask(job.docker.command, "pull", "--", name, deadline_s=PULL_S)
     return name, job.docker.image(name)
@@ -212,10 +214,9 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
         except OSError:
             raise BuildFailed(f"docker build of {recipe.dockerfile} succeeded and names no image") from None
     name = naming.of_image("dockerfile", found)
-    if (before := if_here(name, job.docker)) is not None:
-        return name, before
-    job.docker.ask(job.docker.command, "tag", "--", found, name)
-    return name, job.docker.inspect("image", name)[0]
+    details = job.docker.inspect("image", found)[0]
+    _tag_if_other(name, str(details.get("Id")), job.docker)
+    return name, details
 
 
 # --- features on an image ------------------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ def _build_layer(text: str, parts: Sequence[Part], base: tuple[str, str], label:
     with archive:
         listed = [part for pair in sorted(labels.items()) for part in pair]
         name = naming.of_content("features" if parts else "labelled", base[1], digest, how.platform or "", *listed)
-        if not how.no_cache and (made := if_here(name, docker)) is not None:
+        if not how.no_cache and (made := made_before(name, docker, how)) is not None:
             return name, made
         hold(*base, docker)
         environ = building.builder(None, how.buildkit, docker)
@@ -259,7 +260,9 @@ def _build_layer(text: str, parts: Sequence[Part], base: tuple[str, str], label:
         said = building.build(docker, words, environ, how.log, how.deadline_s, archive)
     if said.code != 0:
         raise _feature_failure(said, [part.step for part in parts])
-    return name, docker.inspect("image", name)[0]
+    made = docker.inspect("image", name)[0]
+    building.remember(how.cache, name, str(made.get("Id")))
+    return name, made
 
 
 def _part(step: layer.Step, values: bytes, job: _Job) -> Part:
@@ -281,9 +284,27 @@ def _feature_failure(said: Said, steps: Sequence[layer.Step]) -> AienvError:
 
 def hold(name: str, image_id: str, docker: Docker) -> None:
     """Have the name under which an image of ours stands on this one."""
-    ours = naming.to_stand_on(name, image_id)
-    if ours != name and if_here(ours, docker) is None:
-        docker.ask(docker.command, "tag", "--", image_id, ours)
+    _tag_if_other(naming.to_stand_on(name, image_id), image_id, docker)
+
+
+def _tag_if_other(name: str, image_id: str, docker: Docker) -> None:
+    """Give an image a name, whatever had it before."""
+    before = if_here(name, docker)
+    if before is None or before.get("Id") != image_id:
+        docker.ask(docker.command, "tag", "--", image_id, name)
+
+
+def made_before(name: str, docker: Docker, how: How) -> Object | None:
+    """The image of this name, if it is one that we built, by our own records; a name and labels can be given by others."""
+    found = if_here(name, docker)
+    ours = found is not None and naming.LABEL in image_labels(found) and building.was_built(how.cache, name, str(found.get("Id")))
+    return found if ours else None
+
+
+def _not_pulled(name: str, docker: Docker) -> None:
+    """A registry may have names below ours; what it has is not ours."""
+    if naming.is_ours(name) and if_here(name, docker) is None:
+        raise ConfigError(f"{name!r} is the name of an image of aienv's own, and is not here", remedy="name the image that it was made of")
 
 
 def if_here(name: str, docker: Docker) -> Object | None:

@@ -16,8 +16,14 @@ def of_image(kind: str, image_id: str) -> str:
 
 
 def to_stand_on(name: str, image_id: str) -> str:
-    """How a Dockerfile of ours names the image below. Another's name may lead to another image by the time that it is built."""
-    return name if name.startswith(f"{PREFIX}/") else of_image("base", image_id)
+    """How a Dockerfile of ours names the image below. Another's name may lead to another image by the time that it is built; a name of
+    ours counts only if it says which image it is (and ``image.hold`` sees that it is that one)."""
+    return name if name in (of_image("dockerfile", image_id), of_image("base", image_id)) else of_image("base", image_id)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name, however written, is below the one that images of ours have."""
+    return re.match(rf"(?:(?:index\.)?docker\.io/)?{PREFIX}/", name) is not None
 
 
 def of_content(kind: str, *parts: str) -> str:

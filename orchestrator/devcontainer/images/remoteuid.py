@@ -6,7 +6,7 @@ where it did not, the name of what would have been made leads to the image itsel
 
 from orchestrator.devcontainer.engine import Docker
 from orchestrator.devcontainer.images import building, context, naming
-from orchestrator.devcontainer.images.image import How, hold, if_here
+from orchestrator.devcontainer.images.image import How, hold, if_here, made_before
 from orchestrator.devcontainer.images.layer import failure_lines, plain
 from orchestrator.devcontainer.images.quoting import exec_form, user_instruction
 from orchestrator.devcontainer.jsonc import Object
@@ -95,8 +95,10 @@ def with_remote_uid(built_image: str, user: str, uid: int, gid: int, docker: Doc
     identity = str(details.get("Id"))
     made = naming.of_content("uid", identity, SCRIPT, name, str(uid), str(gid), how.platform or "")
     before = None if how.no_cache else if_here(made, docker)
-    if before is not None:
-        return built_image if before.get("Id") == identity else made
+    if before is not None and before.get("Id") == identity:
+        return built_image
+    if before is not None and made_before(made, docker, how) is not None:
+        return made
     return made if _build(made, (name, f"{uid}", f"{gid}"), built_image, details, docker, how) else built_image
 
 
@@ -126,4 +128,5 @@ def _build(made: str, words: tuple[str, str, str], base: str, details: Object, d
         docker.ask(docker.command, "rmi", "--", made)
         docker.ask(docker.command, "tag", "--", identity, made)
         return False
+    building.remember(how.cache, made, str(docker.inspect("image", made)[0].get("Id")))
     return True

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.devcontainer.engine import Docker
 from orchestrator.devcontainer.features.cache import Cache
-from orchestrator.devcontainer.images import remoteuid
+from orchestrator.devcontainer.images import naming, remoteuid
 from orchestrator.devcontainer.images.image import Built, How, extend, make_image
 from orchestrator.devcontainer.images.quoting import shell_word
 from orchestrator.devcontainer.jsonc import Object
@@ -248,6 +248,25 @@ def test_two_at_once_do_not_mix(place: Place, tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert {name: place.sh(built.image, "cat /who").strip() for name, built in found.items()} == {"one": "one", "two": "two"}
+
+
+def test_names_of_ours_that_others_gave(place: Place) -> None:
+    """An image counts as made before by our own record of its id: whoever reaches the engine can give names and labels."""
+    place.lay({"image": "aienv-test/build:1", "features": {"./fa": {}}})
+    place.feature("fa")
+    mine = place.make()
+    evil = ("commit", "--change", "LABEL dev.aienv.devcontainer=1", "--change", "ENV EVIL=1")
+    container = place.docker.ask("docker", "create", mine.image, "true").strip()
+    base = naming.to_stand_on("x", str(place.docker.inspect("image", "aienv-test/build:1")[0]["Id"]))
+    for name in (mine.image, base):
+        place.docker.ask("docker", *evil, container, name)
+    place.docker.ask("docker", "rm", container)
+    again = place.make()
+    assert (again.image, again.details["Id"]) == (mine.image, mine.details["Id"])
+    place.feature("fa", "#!/bin/sh\ntouch /another\n")
+    assert "EVIL=1" not in facts(place.make().details)["env"]
+    place.lay({"image": "aienv-devcontainer/features:1"})
+    assert "of aienv's own" in place.fails(ConfigError)
 
 
 def test_a_feature_that_fails(place: Place) -> None:

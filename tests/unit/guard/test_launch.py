@@ -75,6 +75,15 @@ def test_variables_are_those_that_compose_has_inside() -> None:
     assert "docker.io/library/redis:6" not in {image.reference for image in plan.images}
 
 
+def test_images_of_dev_containers_are_for_no_session() -> None:
+    """They are found again by their names, so nobody names, pulls or builds on them inside."""
+    ours = "aienv-devcontainer/features:1"
+    compose = f"services: {{a: {{image: {ours}}}, b: {{image: 'redis:7'}}}}"
+    plan = planned({"compose.yaml": compose}, replace(ASKED, rules=GuardRules(images=(f"docker.io/{ours}",))))
+    assert [image.reference for image in plan.images] == ["docker.io/library/redis:7"]
+    assert [warning for warning in plan.warnings if "aienv-devcontainer" in warning]
+
+
 def test_what_the_user_grants_and_devcontainers() -> None:
     """The user's word stands before a file's; devcontainer.json's image, build and compose files count."""
     files = {

@@ -74,5 +74,36 @@ def test_what_is_judged(options: Any, judged: Any) -> None:
 def test_names_say_what_is_in_them() -> None:
     assert naming.of_image("base", "sha256:" + "a" * 64) == "aienv-devcontainer/base:" + "a" * 64
     assert naming.of_image("base", "x")[:24] == "aienv-devcontainer/base:"
+
+
+@pytest.mark.parametrize(
+    ("name", "believed"),
+    [
+        (f"aienv-devcontainer/base:{'a' * 64}", True),
+        (f"aienv-devcontainer/dockerfile:{'a' * 64}", True),
+        (f"aienv-devcontainer/base:{'b' * 64}", False),
+        (f"aienv-devcontainer/features:{'a' * 64}", False),
+        ("debian:12", False),
+    ],
+)
+def test_what_an_image_of_ours_stands_on(name: str, believed: bool) -> None:
+    """A name that says which image it is; all else may lead to another image by the time of the build."""
+    identity = "sha256:" + "a" * 64
+    assert naming.to_stand_on(name, identity) == (name if believed else naming.of_image("base", identity))
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("aienv-devcontainer/features:1", True),
+        ("docker.io/aienv-devcontainer/base:1", True),
+        ("index.docker.io/aienv-devcontainer/base@sha256:1", True),
+        ("aienv-devcontainer:1", False),
+        ("x/aienv-devcontainer/base", False),
+        ("ghcr.io/aienv-devcontainer/base", False),
+    ],
+)
+def test_names_of_ours(name: str, ours: bool) -> None:
+    assert naming.is_ours(name) == ours
     assert naming.of_content("f", "ab", "c") != naming.of_content("f", "a", "bc")
     assert naming.of_content("f", "ab", "c") == naming.of_content("f", "ab", "c")
