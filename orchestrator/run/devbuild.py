@@ -95,6 +95,7 @@ def built_of(devfile: Devfile, configuration: Configuration, features: FeatureSe
         buildkit="never",  # it has frontends of the Dockerfile's choice, and caches that all builds share
         network="none" if network == "none" else None,
         deadline_s=BUILD_S,
+        stands_on=lambda details: _judge_base(details, devfile.path),
     )
     try:
         built = make_image(configuration, features, docker, how)
@@ -110,6 +111,30 @@ def built_of(devfile: Devfile, configuration: Configuration, features: FeatureSe
         way = f"what a build runs has no network unless you grant it: --grant {terms.BUILD_NETWORK}; or build it, and use --image"
         raise EnvironmentFailed(problem.message, remedy=way, code=problem.code) from problem
     return replace(built, origins=tuple(_HEX.sub(lambda match: pinned.get(match[0], match[0]), one) for one in built.origins))
+
+
+def _judge_base(details: Object, where: str) -> None:
+    """An image below ours: what it has the builder do, the engine does, with the engine's own network and the user's own images."""
+    with _refused_as_policy(where):
+        judge_triggers(_triggers(details))
+
+
+def _triggers(details: Object) -> Sequence[str]:
+    config = details.get("Config")
+    found = config.get("OnBuild") if isinstance(config, dict) else None
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+@contextlib.contextmanager
+def _refused_as_policy(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Denied as problem:
+        denial = problem.denial
+        where = f" ({denial.field})" if denial.field else ""
+        way = f"allowed: {denial.allowed}; or build" if denial.allowed else "build"
+        remedy = f"{way} the image yourself, and name it with --image"
+        raise PolicyRefused(f"{name}{where}: {denial.reason}", remedy=remedy, code="devcontainer-build") from None
 
 
 def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: RunDocker) -> Mapping[str, str]:
@@ -129,22 +154,14 @@ def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: Ru
 
     def pinned(image: str) -> str | None:
         details = docker.image(image)
-        config = details.get("Config")
-        onbuild = config.get("OnBuild") if isinstance(config, dict) else None
-        triggers[image] = [str(one) for one in onbuild] if isinstance(onbuild, list) else []
+        triggers[image] = _triggers(details)
         names.setdefault(str(details["Id"]).removeprefix("sha256:"), image)
         return str(details["Id"])
 
-    try:
+    with _refused_as_policy(name):
         judged = judge_dockerfile(data, found.arguments, found.target or "", pinned)
         for one in triggers.values():
             judge_triggers(one)
-    except Denied as problem:
-        denial = problem.denial
-        where = f" ({denial.field})" if denial.field else ""
-        way = f"allowed: {denial.allowed}; or build" if denial.allowed else "build"
-        remedy = f"{way} the image yourself, and name it with --image"
-        raise PolicyRefused(f"{name}{where}: {denial.reason}", remedy=remedy, code="devcontainer-build") from None
     with tree.opened(Path(configuration.root)) as root:
         tree.write_file(root, os.fsencode(name), (judged.text,), executable=False, mtime_s=0.0)
     return names

@@ -205,6 +205,22 @@ def test_builds_that_are_refused(docker: Aienv) -> None:
     assert plan(docker).code == 2
 
 
+def test_what_an_image_would_have_the_builder_do(docker: Aienv, engine: Engine) -> None:
+    """Triggers of an image run in builds of ours, and by the engine: judged as those of a Dockerfile's base are."""
+    client = engine.client()
+    for tag, trigger in (("fetch", "ADD http://127.0.0.1:9/x /x"), ("copy", "COPY --from=private/app:1 /x /x"), ("fine", "RUN true")):
+        text = f"FROM {IMAGE}\nONBUILD {trigger}\n"
+        [*client.build(fileobj=io.BytesIO(text.encode()), tag=f"aienv-test/onbuild:{tag}", rm=True, decode=True)]
+        configured(docker, {"image": f"aienv-test/onbuild:{tag}", "features": {"./tool": {}}}, FEATURE)
+        done = plan(docker, "--json")
+        assert done.code == (0 if tag == "fine" else 4), (tag, done.errors)
+        assert ("ONBUILD of the base image" in done.errors) == (tag != "fine"), (tag, done.errors)
+    client.close()
+    configured(docker, {"image": done.document["plan"]["image"]["reference"]})
+    done = plan(docker)
+    assert (done.code, "a repository cannot use" in done.errors) == (4, True), done.errors
+
+
 def test_a_home_that_is_a_link(docker: Aienv) -> None:
     """An image cannot have the workspace copied past its masks, or a folder of ours, by a link in its home's place."""
     dockerfile = f"FROM {IMAGE}\nRUN rm -r /home/dev && ln -s /workspaces/app /home/dev\n"

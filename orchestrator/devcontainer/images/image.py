@@ -44,7 +44,8 @@ class How:
     the label even where an image needs nothing else; ``cache_from``: besides the configuration's; ``deadline_s``: of one build;
     ``network``: of all RUN instructions (``docker build --network``), the features' too and whatever build.options say; None: the engine's
     default. ``aienv run`` builds with "none" unless more was granted. ``omit_remote_env``, ``omit_customizations``: leave the file's
-    remoteEnv, features' customizations out of the label."""
+    remoteEnv, features' customizations out of the label. ``stands_on``: is told what the engine says of an image before ours is built on
+    it, and may raise: its ONBUILD triggers run in our build."""
 
     cache: Path
     grants: Grants
@@ -63,6 +64,7 @@ class How:
     network: str | None = None
     omit_remote_env: bool = False
     omit_customizations: bool = False
+    stands_on: Callable[[Object], None] = lambda details: None
 
     @property
     def scratch(self) -> Path:
@@ -238,6 +240,7 @@ def _on_image(base: str, details: Object, label: Label, job: _Job) -> Built:
     variables = layer.env_of(job.configuration.config.get("containerEnv")) if features else layer.Env()
     for problem in variables.problems:
         job.how.log(problem)
+    job.how.stands_on(details)
     text = layer.dockerfile(naming.to_stand_on(base, identity), steps, user, variables.lines)
     name, made = _build_layer(text, parts, (base, identity), label, job)
     _tag(name, job)
