@@ -1,10 +1,13 @@
-"""A command whose output is told while it comes, and whose standard input may be a file."""
+"""A command whose output is told while it comes, whose standard input may be a file, and which does not outlive us: a build of a killed
+``aienv`` would go on for as long as its Dockerfile likes."""
 
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +20,15 @@ from orchestrator.errors import EnvironmentFailed
 KEPT_LINES = 400
 MAX_LINE = 8192
 SHOWN = 500
+_REMEDY = "install docker, or name it with --docker-path"
 
+# The kernel ends the command with the thread that waits for it. Set by a program of its own: code between fork and exec of a process with
+# threads may wait for ever.
+_TIED = """import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # the classic builder paints what a step says on its second output
 
 
@@ -52,9 +63,12 @@ def run(
 
     watch = threading.Timer(deadline_s, end)
     watch.daemon = True
+    program = os.path.join(folder, words[0]) if "/" in words[0] else words[0]
+    if shutil.which(program, path=environ.get("PATH", os.defpath)) is None:
+        raise Unasked(f"{words[0]} cannot be run: there is no such program", remedy=_REMEDY)
     try:
         process = subprocess.Popen(
-            words,
+            (sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *words),
             env=dict(environ),
             cwd=folder,
             stdin=subprocess.DEVNULL if stdin is None else stdin,
@@ -63,7 +77,7 @@ def run(
             start_new_session=True,  # it and its plugins end together
         )
     except OSError as problem:
-        raise Unasked(f"{words[0]} cannot be run: {problem.strerror}", remedy="install docker, or name it with --docker-path") from None
+        raise Unasked(f"{words[0]} cannot be run: {problem.strerror}", remedy=_REMEDY) from None
     try:
         watch.start()
         assert process.stdout is not None

@@ -1,6 +1,8 @@
 """A command whose output is told while it comes: real processes."""
 
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -61,6 +63,30 @@ def test_a_log_that_fails_ends_the_command() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(("sh", "-c", "echo x; sleep 30"), ENVIRON, "/", log, 60)
     assert time.monotonic() - before < 10
+
+
+def test_it_ends_with_us() -> None:
+    """Killed without a word, we leave no build that goes on."""
+    program = (
+        "from orchestrator.devcontainer.images.runner import run\n"
+        "run(('sh', '-c', 'echo $$; exec sleep 60'), {'PATH': '/usr/bin:/bin'}, '/', lambda line: print(line, flush=True), 60)"
+    )
+    with subprocess.Popen((sys.executable, "-c", program), stdout=subprocess.PIPE) as us:
+        assert us.stdout is not None
+        command = int(us.stdout.readline())
+        assert Path(f"/proc/{command}").exists()
+        us.kill()
+        end = time.monotonic() + 10
+        while _runs(command) and time.monotonic() < end:
+            time.sleep(0.02)
+    assert not _runs(command)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"  # nobody may wait for it here
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
