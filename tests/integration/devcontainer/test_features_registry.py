@@ -331,7 +331,7 @@ def test_lock_file_holds_back(tmp_path: Path, own: Registry) -> None:
     assert '"version": "1.0.0"' in json.dumps(ours.configuration())
     project.lock_path.unlink()
     assert '"version": "1.1.0"' in json.dumps(project.ours().configuration())
-    with pytest.raises(ConfigError, match="no lock file"):
+    with pytest.raises(ConfigError, match="Lockfile does not exist"):
         project.ours(frozen=True)
 
 

@@ -32,6 +32,11 @@ class Sides:
     def of(self, case: Case) -> dict[Side, Facts]:
         return (self.started.get(case.name) or self._start(case)).result()
 
+    def finish(self) -> None:
+        """Nothing of a case is in the engine any more."""
+        for one in self.started.values():
+            one.exception()
+
     def _start(self, case: Case) -> "Future[dict[Side, Facts]]":
         return self.pool.submit(self._both, case)
 
@@ -152,8 +157,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("config", "grant"), [pytest.param(config, grant, id=name) for name, config, grant in REFUSED])
-def test_refused(lay: Callable[..., Place], config: dict[str, Any], grant: str) -> None:
+def test_refused(sides: Sides, lay: Callable[..., Place], config: dict[str, Any], grant: str) -> None:
     """Nothing is made, and the words that would allow it are told."""
+    sides.finish()
     place = lay(image=UP, **config)
     before = there_is(place)
     code, found = without_grants(place)
