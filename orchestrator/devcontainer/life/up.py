@@ -1,7 +1,9 @@
 """``up``: the container of a folder made or found, started, prepared; its hooks run."""
 
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -109,16 +111,24 @@ def initialize(configuration: Configuration, grants: Grants, rim: Rim) -> None:
         why = "it runs on this machine, not in the container"
         refuse([Finding(f"initializeCommand {what}", CONFIG_ORIGIN, why, "initializeCommand")])
     rim.log.info("Running the initializeCommand from devcontainer.json...")
-    running = [
-        subprocess.Popen(command.argv, cwd=configuration.root, env=dict(rim.environ), stdin=subprocess.DEVNULL,
-                         stdout=2, stderr=2)
-        for command in commands
-    ]  # fmt: skip
+    running: list[subprocess.Popen[bytes]] = []
+    end = time.monotonic() + INITIALIZE_S
     try:
-        codes = [one.wait(INITIALIZE_S) for one in running]
+        for command in commands:
+            running.append(subprocess.Popen(
+                command.argv, cwd=configuration.root, env=dict(rim.environ), stdin=subprocess.DEVNULL, stdout=2, stderr=2,
+                start_new_session=True,
+            ))  # fmt: skip
+        codes = [one.wait(max(0.0, end - time.monotonic())) for one in running]
+    except OSError as problem:
+        raise EnvironmentFailed(f"the initializeCommand cannot be run: {problem.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise EnvironmentFailed(f"the initializeCommand did not end within {INITIALIZE_S:g} seconds") from None
     finally:
         for one in running:
-            one.kill()
+            if one.poll() is None:
+                os.killpg(one.pid, signal.SIGKILL)
+                one.wait()
     if any(codes):
         raise EnvironmentFailed(f"the initializeCommand failed with exit code {next(code for code in codes if code)}")
 

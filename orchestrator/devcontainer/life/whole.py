@@ -48,6 +48,10 @@ class WholeCall(Call):
         """The container, or all of its compose project, removed; networks too, and volumes that were made for it where that is asked.
         It is no error if there is none: then what was left of it is removed."""
         configuration, labels = read(self.wanted, self.grants, self.rim)
+        with self.rim.records.alone(labels, self.log.info):
+            return self._down(configuration, labels)
+
+    def _down(self, configuration: Configuration, labels: Mapping[str, str]) -> Object:
         found = look(self.wanted, configuration, self.rim.docker)
         docker, removed = self.rim.docker, [*self.all_of(found)] if found.container is not None else []
         if removed:
