@@ -1,9 +1,14 @@
 """Reading what a bare repository of ours holds: refs, trees, files. Nothing is checked out, no attribute or filter applies."""
 
+import contextlib
+import itertools
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from orchestrator.errors import ConfigError
 from orchestrator.repos.failures import ObjectsDamaged
@@ -11,6 +16,7 @@ from orchestrator.repos.gitcmd import git
 
 FILE_MAX_BYTES = 1024 * 1024
 LIST_MAX = 10_000
+LOOK_MAX = 100_000
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -49,6 +55,25 @@ def tree_of(git_dir: Path, commit: str, path: str = "") -> tuple[TreeEntry, ...]
     return tuple(_tree_entry(record) for record in listing.stdout.split(b"\0") if record)
 
 
+def entries_of(git_dir: Path, commit: str, path: str = "") -> Generator[TreeEntry, None, None]:
+    """As ``tree_of``, one by one: whoever stops early stops git. A few trees that name each other hold millions of files."""
+    only = ("--", path) if path else ()
+    read, written = os.pipe()
+
+    def listing() -> None:
+        with os.fdopen(written, "wb") as sink:
+            git(("ls-tree", "-r", "-l", "-z", "--full-tree", commit, *only), git_dir=git_dir, output=sink)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(listing)
+        with os.fdopen(read, "rb") as source:  # closed early, it ends git with SIGPIPE
+            rest = b""
+            while data := source.read1(1 << 16):
+                *records, rest = (rest + data).split(b"\0")
+                yield from map(_tree_entry, records)
+        done.result()
+
+
 def _tree_entry(record: bytes) -> TreeEntry:
     facts, _, path = record.partition(b"\t")
     mode, _, oid, size = facts.split()
@@ -68,7 +93,9 @@ def read_file(git_dir: Path, commit: str, path: str, *, max_bytes: int = FILE_MA
     wanted = path.encode("utf-8", "surrogateescape")
     if not _canonical(path):
         return None
-    found = [entry for entry in tree_of(git_dir, commit, path) if entry.path == wanted and entry.mode in ("100644", "100755")]
+    listing = git(("ls-tree", "-l", "-z", "--full-tree", commit, "--", path), git_dir=git_dir)
+    entries = [_tree_entry(record) for record in listing.stdout.split(b"\0") if record]
+    found = [entry for entry in entries if entry.path == wanted and entry.mode in ("100644", "100755")]
     if not found or found[0].size is None:
         return None
     if found[0].size > max_bytes:
@@ -82,13 +109,17 @@ def _canonical(path: str) -> bool:
 
 
 def list_files(git_dir: Path, commit: str, prefix: str = "") -> tuple[str, ...]:
-    """Names of the regular files below the folder ``prefix``, sorted, at most ``LIST_MAX``; bytes that are not UTF-8 become surrogates."""
+    """Names of the regular files below the folder ``prefix``, sorted, at most ``LIST_MAX``; bytes that are not UTF-8 become surrogates.
+
+    Of a folder with more than ``LOOK_MAX`` entries the first ones.
+    """
     folder = prefix.strip("/")
     if folder and not _canonical(folder):
         return ()
     start = f"{folder}/".encode("utf-8", "surrogateescape") if folder else b""
-    entries = tree_of(git_dir, commit, folder)
-    names = [entry.path for entry in entries if entry.mode in ("100644", "100755") and entry.path.startswith(start)]
+    with contextlib.closing(entries_of(git_dir, commit, folder)) as entries:
+        looked = itertools.islice(entries, LOOK_MAX)
+        names = [entry.path for entry in looked if entry.mode in ("100644", "100755") and entry.path.startswith(start)]
     return tuple(name.decode("utf-8", "surrogateescape") for name in sorted(names)[:LIST_MAX])
 
 
@@ -100,6 +131,11 @@ def which(git_dir: Path, commit: str, paths: Sequence[str]) -> frozenset[str]:
     listing = git(("ls-tree", "-z", "--full-tree", commit, "--", *wanted), git_dir=git_dir)
     records = (record.partition(b"\t") for record in listing.stdout.split(b"\0") if record)
     return frozenset(path.decode("utf-8", "surrogateescape") for facts, _, path in records if facts.startswith((b"100644", b"100755")))
+
+
+def copy_blob(git_dir: Path, oid: str, into: IO[bytes]) -> None:
+    """The content of a blob, written to the beginning of an empty file and not held in memory."""
+    git(("cat-file", "blob", oid), git_dir=git_dir, output=into)
 
 
 def read_blobs(git_dir: Path, oids: Sequence[str]) -> dict[str, bytes]:

@@ -8,10 +8,10 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator import trees
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.model.paths import Paths, paths_from
 
@@ -35,7 +35,8 @@ def scratch(purpose: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            trees.remove(folder)
         os.close(descriptor)
 
 
@@ -65,7 +66,8 @@ def sweep_temporary(paths: Paths, *, dry_run: bool = False) -> tuple[str, ...]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             gone.append(folder.name)
             if not dry_run:
-                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    trees.remove(folder)
         except BlockingIOError:
             continue  # in use
         finally:

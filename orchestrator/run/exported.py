@@ -4,22 +4,27 @@ No checkout: no attribute, filter, hook or configuration applies. A link that le
 """
 
 import contextlib
-import itertools
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.errors import ConfigError
+from orchestrator.errors import ConfigError, EnvironmentFailed
 from orchestrator.model.task import SandboxRules
 from orchestrator.repos import tree
-from orchestrator.repos.contents import TreeEntry, read_blobs, tree_of
+from orchestrator.repos.contents import TreeEntry, copy_blob, entries_of, read_blobs
 from orchestrator.repos.scratch import scratch
 from orchestrator.sandbox.masks import masked_paths
 
 MAX_BYTES = 1 << 30
 MAX_FILES = 100_000
-SHOWN = 5
+MAX_DEPTH = 200
+MAX_NAME, MAX_PATH, MAX_TARGET = 255, 3500, 4095  # of file systems; of paths, with room for the folder of ours; of links
+MAX_LINKS_BYTES = 16 << 20
+MAX_FOLLOWED = 40  # as the kernel has it
+MAX_STEPS = 4_000_000  # some seconds
+SHOWN, SHOWN_NAME = 5, 80
 BATCH_BYTES = 32 << 20  # so much is held in memory
 _LINK, _SUBMODULE = "120000", "160000"
 
@@ -31,7 +36,7 @@ def exported(git_dir: Path, commit: str, places: Sequence[str], hidden: SandboxR
     Files that are ``hidden`` from an agent are not there: an image would show them.
 
     Raises:
-        ConfigError: it is too much. EnvironmentFailed: no folder can be made.
+        ConfigError: it is too much, or nothing that a folder can hold. EnvironmentFailed: no folder can be made.
     """
     wanted, notes = _seen(_entries(git_dir, commit, places), hidden)
     with scratch("devcontainer") as made:
@@ -40,17 +45,55 @@ def exported(git_dir: Path, commit: str, places: Sequence[str], hidden: SandboxR
 
 
 def _entries(git_dir: Path, commit: str, places: Sequence[str]) -> tuple[TreeEntry, ...]:
-    listed = itertools.chain.from_iterable(tree_of(git_dir, commit, place) for place in (("",) if "" in places else places))
-    found = {entry.path: entry for entry in listed if entry.mode != _SUBMODULE}
-    size = sum(entry.size or 0 for entry in found.values())
-    if size > MAX_BYTES or len(found) > MAX_FILES:
-        what = f"{len(found):,} files and {size >> 20:,} MiB"
-        raise ConfigError(
-            f"what the dev container is built from has {what}; at most {MAX_FILES:,} files and {MAX_BYTES >> 20:,} MiB are taken",
-            remedy="choose a smaller build.context in devcontainer.json",
-            code="devcontainer",
-        )
+    found: dict[bytes, TreeEntry] = {}
+    size = 0
+    for place in ("",) if "" in places else places:
+        with contextlib.closing(entries_of(git_dir, commit, place)) as entries:
+            for entry in entries:
+                if entry.mode == _SUBMODULE or entry.path in found:
+                    continue
+                if problem := unwritable(entry):
+                    raise _refused(problem)
+                found[entry.path] = entry
+                size += entry.size or 0
+                if size > MAX_BYTES or len(found) > MAX_FILES:
+                    raise ConfigError(
+                        f"what the dev container is built from has more than {MAX_FILES:,} files or {MAX_BYTES >> 20:,} MiB",
+                        remedy="choose a smaller build.context in devcontainer.json",
+                        code="devcontainer",
+                    )
+    for path in found:
+        if (above := next((one for one in _above(path) if one in found), None)) is not None:
+            raise _refused(f"has both a file and a folder {os.fsdecode(above)[:SHOWN_NAME]!r}")
+    if sum(entry.size or 0 for entry in found.values() if entry.mode == _LINK) > MAX_LINKS_BYTES:
+        raise _refused(f"has links of more than {MAX_LINKS_BYTES >> 20} MiB")
     return tuple(found[path] for path in sorted(found))
+
+
+def unwritable(entry: TreeEntry) -> str | None:
+    """Why no folder of this machine could hold it. Pure."""
+    steps = entry.path.split(b"/")
+    shown = repr(os.fsdecode(entry.path[:SHOWN_NAME]))
+    if len(steps) > MAX_DEPTH:
+        return f"has folders more than {MAX_DEPTH} deep: {shown}..."
+    if len(entry.path) > MAX_PATH or max(map(len, steps)) > MAX_NAME:
+        return f"has a name of more than {MAX_NAME} bytes, or a path of more than {MAX_PATH}: {shown}..."
+    if entry.mode == _LINK and (entry.size or 0) > MAX_TARGET:
+        return f"has a link to more than {MAX_TARGET} bytes: {shown}"
+    return None
+
+
+def _refused(problem: str) -> ConfigError:
+    return ConfigError(
+        f"what the dev container is built from {problem}", remedy="choose a smaller build.context in devcontainer.json", code="devcontainer"
+    )
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    at = path.find(b"/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find(b"/", at + 1)
 
 
 def _seen(entries: Sequence[TreeEntry], hidden: SandboxRules) -> tuple[tuple[TreeEntry, ...], tuple[str, ...]]:
@@ -62,30 +105,73 @@ def _seen(entries: Sequence[TreeEntry], hidden: SandboxRules) -> tuple[tuple[Tre
 
 
 def _write(folder: Path, git_dir: Path, entries: Iterable[TreeEntry]) -> tuple[str, ...]:
-    notes: list[str] = []
-    links: list[bytes] = []
-    with tree.opened(folder) as root:
-        for batch in _batches(entries):
-            contents = read_blobs(git_dir, [entry.oid for entry in batch])
-            for entry in batch:
-                data = contents[entry.oid]
-                if entry.mode != _LINK:
-                    tree.write_file(root, entry.path, (data,), executable=entry.mode == "100755", mtime_s=0.0)
-                elif leads_out(entry.path, data):
-                    notes.append(_left_out(entry.path))
-                else:
-                    tree.write_link(root, entry.path, data)
-                    links.append(entry.path)
-        for path in links:  # a link over a link may lead where neither does alone
-            real = os.path.realpath(os.path.join(os.fsencode(folder), path))
-            if not (real + b"/").startswith(os.fsencode(folder) + b"/"):
-                tree.remove(root, path)
-                notes.append(_left_out(path))
-    return tuple(notes)
+    links: dict[bytes, bytes] = {}
+    try:
+        with tree.opened(folder) as root:
+            for batch in _batches(entries):
+                if len(batch) == 1 and (batch[0].size or 0) > BATCH_BYTES:
+                    _write_large(root, folder, git_dir, batch[0])
+                    continue
+                contents = read_blobs(git_dir, [entry.oid for entry in batch])
+                for entry in batch:
+                    data = contents[entry.oid]
+                    if entry.mode == _LINK:
+                        links[entry.path] = data
+                    else:
+                        tree.write_file(root, entry.path, (data,), executable=entry.mode == "100755", mtime_s=0.0)
+            left = lost_links(links)
+            for path in links.keys() - left:
+                tree.write_link(root, path, links[path])
+    except OSError as problem:
+        why = f"what the dev container is built from cannot be written: {problem.strerror}"
+        raise EnvironmentFailed(why, remedy="see the reason; is the disk full?", code="devcontainer") from None
+    return tuple(_left_out(path) for path in sorted(left))
+
+
+def _write_large(root: int, folder: Path, git_dir: Path, entry: TreeEntry) -> None:
+    with tempfile.TemporaryFile(dir=folder.parent) as file:  # beside it: /tmp may be memory
+        copy_blob(git_dir, entry.oid, file)
+        file.seek(0)
+        chunks = iter(lambda: file.read(tree.CHUNK_BYTES), b"")
+        tree.write_file(root, entry.path, chunks, executable=entry.mode == "100755", mtime_s=0.0)
 
 
 def _left_out(path: bytes) -> str:
-    return f"{os.fsdecode(path)!r} is a link that leads out of the repository: it was left out of the build"
+    return f"{os.fsdecode(path)!r} is a link that leads out of the repository, or nowhere: it was left out of the build"
+
+
+def lost_links(links: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """Those of all links (path -> target) that lead out of the folder that all paths begin in, alone or over others; or over more links
+    than the kernel follows. Pure.
+
+    Raises:
+        ConfigError: there are so many, over so many, that nobody should have to tell.
+    """
+    inside = {path: target for path, target in links.items() if not leads_out(path, target)}
+    lost = set(links.keys() - inside.keys())
+    steps = 0
+    for path in inside:
+        followed = 0
+        done = [b""]  # from the top to where we are, each the whole path
+        pending = path.split(b"/")[::-1]
+        while pending:
+            if (steps := steps + 1) > MAX_STEPS:
+                raise _refused("has links over links without end")
+            step = pending.pop()
+            if followed > MAX_FOLLOWED or (step == b".." and len(done) == 1):
+                lost.add(path)
+                break
+            if step == b"..":
+                done.pop()
+            elif step not in (b"", b"."):
+                here = done[-1] + b"/" + step
+                if (target := inside.get(here[1:])) is None:
+                    done.append(here)
+                else:
+                    followed += 1
+                    steps += target.count(b"/")
+                    pending += target.split(b"/")[::-1]
+    return frozenset(lost)
 
 
 def leads_out(path: bytes, target: bytes) -> bool:
