@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,18 @@ class Log:
     def __init__(self, level: str, form: str) -> None:
         self.least = LEVELS[level]
         self.as_json = form == "json"
+        self._hidden: tuple[str, ...] = ()
+
+    def hide(self, values: Iterable[str]) -> None:
+        """No line shows them from now on."""
+        self._hidden = tuple(value for value in values if value)
 
     def write(self, text: str, level: str) -> None:
         from orchestrator.report.text import printable
 
         now = datetime.now(UTC)
+        for value in self._hidden:
+            text = text.replace(value, "********")
         if self.as_json:
             line = json.dumps({"type": "text", "level": LEVELS[level], "timestamp": int(now.timestamp() * 1000), "text": text})
         elif LEVELS[level] >= self.least:

@@ -181,6 +181,7 @@ class Call:
             raise ConfigError(f"--secrets-file {path} is no JSON: {problem}") from None
         if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
             raise ConfigError(f"--secrets-file {path} is no JSON object of texts", remedy='write {"NAME": "value"}')
+        self.log.hide(str(text) for text in value.values())
         return {name: str(text) for name, text in value.items()}
 
     def text(self, name: str) -> str | None:

@@ -1,7 +1,7 @@
 """A container that runs, prepared for its user: who that is, which environment commands get, which hooks are due; and they are run."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -23,11 +23,12 @@ from orchestrator.errors import ConfigError
 
 
 class Log(Protocol):
-    """``info``: for people; ``note``: for who looks closely; ``warn``: what may surprise."""
+    """``info``: for people; ``note``: for who looks closely; ``warn``: what may surprise; ``hide``: values that no line shows."""
 
     def info(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
+    def hide(self, values: Iterable[str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
