@@ -128,6 +128,6 @@ ROWS: Mapping[str, Row] = {
     "ssh": Row(_CREDENTIALS),
     "stream": Row(fine, switch=True),
     "tag": Row(_dropped(_OURS), "t"),
-    "target": Row(fine),
+    "target": Row(refused("another stage would be built than was looked at: write build.target")),
     "ulimit": Row(fine),
 }
