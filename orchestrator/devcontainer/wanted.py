@@ -19,9 +19,9 @@ from orchestrator.errors import ConfigError
 Lock = Literal["honour", "ignore", "frozen"]
 
 
-def feature_cache(environ: Mapping[str, str], cache: Path, warn: Callable[[str], None]) -> Cache:
-    """What brings features and their files. ``cache``: the folder of what was fetched."""
-    return Cache(cache, Registry(Transport(environ), lambda host: find(host, environ), environ=environ), warn)
+def feature_cache(environ: Mapping[str, str], cache: Path, warn: Callable[[str], None], closed: str = "") -> Cache:
+    """What brings features and their files. ``cache``: the folder of what was fetched; ``closed``: see ``transport.Transport``."""
+    return Cache(cache, Registry(Transport(environ, closed=closed), lambda host: find(host, environ), environ=environ), warn)
 
 
 def wanted_features(
@@ -31,13 +31,14 @@ def wanted_features(
     cache: Path,
     warn: Callable[[str], None],
     lock: Lock = "honour",
+    closed: str = "",
 ) -> FeatureSet:
     """``cache``: the folder of what was fetched. ``lock``: take what the lock file pins, and the rest as it is now; or look at none; or
-    take just what it says.
+    take just what it says. ``closed``: see ``transport.Transport``.
 
     Raises:
         ConfigError: a name, an option, a manifest or the lock file is wrong, or features wait for each other.
-        NotFound: a feature is not there.
+        NotFound: a feature is not there. PolicyRefused: it is of this machine's own network, which is closed.
         EnvironmentFailed: it cannot be fetched.
     """
     asked = configuration.config.get("features") or {}
@@ -53,7 +54,7 @@ def wanted_features(
         workspace=Path(configuration.root or here),
         override_order=[one for one in order if isinstance(one, str)],
         additional=additional,
-        fetch=feature_cache(environ, cache, warn),
+        fetch=feature_cache(environ, cache, warn, closed),
         lock=None if lock == "ignore" else _read(configuration),
         frozen=lock == "frozen",
     )

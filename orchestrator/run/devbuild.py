@@ -90,7 +90,7 @@ def built_of(devfile: Devfile, configuration: Configuration, features: FeatureSe
     how = How(
         cache=side.cache / "devcontainer",
         grants=side.grants,
-        fetch=feature_cache(side.environ, side.cache / "features", side.progress.say),
+        fetch=feature_cache(side.environ, side.cache / "features", side.progress.say, terms.closed_network(side.grants)),
         log=lambda line: side.progress.say(line) if not _CHATTER.match(line) else None,
         buildkit="never",  # it has frontends of the Dockerfile's choice, and caches that all builds share
         network="none" if network == "none" else None,

@@ -135,7 +135,7 @@ def _configuration(devfile: Devfile, source: Source, folder: Path, side: Side) -
 def _features(configuration: Configuration, side: Side, warn: Callable[[str], None]) -> FeatureSet | None:
     if not configuration.config.get("features"):
         return None
-    return wanted_features(configuration, {}, side.environ, side.cache / "features", warn)
+    return wanted_features(configuration, {}, side.environ, side.cache / "features", warn, closed=terms.closed_network(side.grants))
 
 
 def _feature_plan(feature: Feature, folder: Path, source: Source) -> FeaturePlan:

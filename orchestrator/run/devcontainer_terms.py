@@ -193,6 +193,11 @@ def hooks(entries: Sequence[Object], origins: Sequence[str]) -> tuple[HookPlan, 
     )
 
 
+def closed_network(grants: Grants) -> str:
+    """Whether a repository's features may be of this machine's own network: empty, if so; else what the user can do."""
+    return "" if grants.allows(BUILD_NETWORK) else f"if it is your own registry, grant it: --grant {BUILD_NETWORK}"
+
+
 def build_network(grants: Grants) -> Literal["none", "default"]:
     """What RUN instructions reach: nothing, unless somebody granted it."""
     return "default" if grants.allows(BUILD_NETWORK) else "none"

@@ -7,6 +7,8 @@ another host, port or scheme it goes without what was meant for the first.
 import base64
 import contextlib
 import http.client
+import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -17,7 +19,7 @@ from typing import BinaryIO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from orchestrator.devcontainer.features.references import is_loopback
-from orchestrator.errors import EnvironmentFailed
+from orchestrator.errors import EnvironmentFailed, PolicyRefused
 
 CONNECT_S = 10.0
 DEADLINE_S = 120.0
@@ -25,6 +27,8 @@ MAX_REDIRECTS = 5
 MAX_ERROR_BODY = 64 << 10
 MAX_URL = 8192
 STEP = 1 << 16
+_HERE = frozenset(["localhost", "localdomain", "local", "internal", "intranet", "lan", "home", "corp", "arpa"])
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SECRET = frozenset(["authorization", "cookie", "proxy-authorization"])
 
 
@@ -98,11 +102,30 @@ def spares(no_proxy: str, host: str) -> bool:
     return any(name == "*" or (name and (host == name or host.endswith(f".{name}"))) for name in names)
 
 
-class Transport:
-    """``context``: whom to trust; the machine's own authorities unless a test says otherwise."""
+def is_outside(host: str) -> bool:
+    """Whether a host, by its name or address alone, may be elsewhere than on this machine and its own network."""
+    name = host.lower().rstrip(".")
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        last = name.rpartition(".")[2]
+        odd = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last, re.ASCII)  # an address as only the C library reads it: 127.1
+        return bool(name) and not odd and last not in _HERE and "." in name
+    if isinstance(address, ipaddress.IPv6Address):
+        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+        address = address.ipv4_mapped or address.sixtofour or nat64 or address
+    return address.is_global and not address.is_multicast
 
-    def __init__(self, environ: Mapping[str, str], *, context: ssl.SSLContext | None = None, deadline_s: float = DEADLINE_S) -> None:
+
+class Transport:
+    """``context``: whom to trust; the machine's own authorities unless a test says otherwise. ``closed``: where this machine and its own
+    network are not asked, since it is not the user who names the host: what the user can do about it."""
+
+    def __init__(
+        self, environ: Mapping[str, str], *, context: ssl.SSLContext | None = None, deadline_s: float = DEADLINE_S, closed: str = ""
+    ) -> None:
         self._environ = environ
+        self._closed = closed
         self._context = context
         self._deadline_s = deadline_s
 
@@ -112,11 +135,14 @@ class Transport:
         Raises:
             Unreachable: no answer in time, or none at all.
             EnvironmentFailed: a redirect that is not followed, or more than ``most_bytes``.
+            PolicyRefused: it leads to this machine, which is ``closed``.
         """
         end = time.monotonic() + self._deadline_s
         for _ in range(MAX_REDIRECTS + 1):
             if problem := _url_problem(request.url):
                 raise EnvironmentFailed(f"{request.url[:200]!r} {problem}", code="feature-address")
+            if self._closed and not is_outside(origin(request.url)[1]):
+                raise self._refused(request.url)
             answer = self._exchange(request, most_bytes, into, end)
             location = answer.headers.get("location")
             if answer.status not in (301, 302, 303, 307, 308) or location is None or request.body is not None:
@@ -154,12 +180,21 @@ class Transport:
         context = self._context or ssl.create_default_context()
         proxy = self._proxy(host)
         if proxy is None:
+            if self._closed and not all(is_outside(str(one[4][0])) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)):
+                raise self._refused(url)
             connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
         else:
             connection = http.client.HTTPSConnection(proxy.hostname or "", proxy.port or 3128, timeout=timeout, context=context)
             connection.set_tunnel(host, port, _proxy_headers(proxy))
         connection.connect()
+        if self._closed and proxy is None and not is_outside(str(connection.sock.getpeername()[0])):  # asked again, a name may say more
+            connection.close()
+            raise self._refused(url)
         return connection
+
+    def _refused(self, url: str) -> PolicyRefused:
+        why = f"{_place(url)} is this machine, or of its own network, and it is the repository that names it"
+        return PolicyRefused(why, remedy=self._closed, code="feature-address")
 
     def _proxy(self, host: str) -> SplitResult | None:
         names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")

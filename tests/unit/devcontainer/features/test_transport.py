@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from orchestrator.devcontainer.features.transport import Request, Transport, Unreachable, redirected, spares
-from orchestrator.errors import EnvironmentFailed
+from orchestrator.devcontainer.features.transport import Request, Transport, Unreachable, is_outside, redirected, spares
+from orchestrator.errors import EnvironmentFailed, PolicyRefused
 
 HEADERS = {"Authorization": "Bearer secret", "Accept": "x"}
 
@@ -165,6 +165,61 @@ def test_nobody_there() -> None:
 def test_addresses_that_are_not_asked(url: str) -> None:
     with pytest.raises(EnvironmentFailed):
         Transport({}).ask(Request(url), 100)
+
+
+@pytest.mark.parametrize(
+    ("host", "outside"),
+    [
+        ("ghcr.io", True),
+        ("r.example.org.", True),
+        ("140.82.121.34", True),
+        ("2606:4700::1", True),
+        ("::ffff:140.82.121.34", True),
+        ("localhost", False),
+        ("a.localhost", False),
+        ("registry", False),
+        ("printer.local", False),
+        ("127.0.0.1", False),
+        ("127.1", False),
+        ("2130706433", False),
+        ("0x7f000001", False),
+        ("10.1.2.3", False),
+        ("192.168.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("", False),
+    ],
+)
+def test_what_is_outside(host: str, outside: bool) -> None:
+    assert is_outside(host) is outside
+
+
+def test_a_closed_network_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by address nor by a name that leads there; where it is the user who names the host it is."""
+    heard: list[str] = []
+
+    def reply(handler: http.server.BaseHTTPRequestHandler) -> None:
+        heard.append(handler.path)
+        answer(handler, b"x")
+
+    with serving(reply) as base:
+        port = base.rpartition(":")[2]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(port)))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *words, **more: found)
+        for url in (f"{base}/a", f"https://registry.example.org:{port}/a", f"https://127.0.0.1:{port}/a"):
+            with pytest.raises(PolicyRefused) as caught:
+                Transport({}, closed="grant it").ask(Request(url), 100)
+            assert caught.value.remedy == "grant it"
+        assert heard == []
+        assert Transport({}).ask(Request(f"{base}/a"), 100).status == 200
 
 
 def test_tls_goes_through_the_proxy() -> None:
