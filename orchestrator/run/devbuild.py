@@ -23,6 +23,7 @@ from orchestrator.devcontainer.wanted import feature_cache
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed, NotFound, PolicyRefused
 from orchestrator.guard.calls import Denied
 from orchestrator.guard.dockerfile import judge_dockerfile, judge_triggers
+from orchestrator.model.task import Limits
 from orchestrator.report.progress import Progress
 from orchestrator.repos import tree
 from orchestrator.repos.scratch import scratch
@@ -30,6 +31,8 @@ from orchestrator.run import devcontainer_terms as terms
 from orchestrator.run.devfile import Devfile
 
 BUILD_S = 3600.0
+MARK = f'LABEL {naming.LABEL}="1"'  # what a failed build leaves is known as ours by it
+CPU_PERIOD_US, SHM = 100_000, "64m"
 
 _CHATTER = re.compile(r"\s*(--->|Removing intermediate|Successfully )")  # of the classic builder, about itself
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -37,12 +40,14 @@ _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The user's side: the engine, the caches, what variables there are, and the words that were granted."""
+    """The user's side: the engine, the caches, what variables there are, the words that were granted, and what a run may use: a build of
+    its image, too."""
 
     backend: DockerBackend
     cache: Path
     environ: Mapping[str, str]
     grants: Grants
+    limits: Limits
     words: tuple[str, ...]
     progress: Progress
 
@@ -95,6 +100,7 @@ def built_of(devfile: Devfile, configuration: Configuration, features: FeatureSe
         buildkit="never",  # it has frontends of the Dockerfile's choice, and caches that all builds share
         network="none" if network == "none" else None,
         deadline_s=BUILD_S,
+        limits=build_limits(side.limits),
         stands_on=lambda details: _judge_base(details, devfile.path),
     )
     try:
@@ -111,6 +117,16 @@ def built_of(devfile: Devfile, configuration: Configuration, features: FeatureSe
         way = f"what a build runs has no network unless you grant it: --grant {terms.BUILD_NETWORK}; or build it, and use --image"
         raise EnvironmentFailed(problem.message, remedy=way, code=problem.code) from problem
     return replace(built, origins=tuple(_HEX.sub(lambda match: pinned.get(match[0], match[0]), one) for one in built.origins))
+
+
+def build_limits(limits: Limits) -> tuple[str, ...]:
+    """Words for ``docker build``; an engine that cannot keep one says so and goes on. Pure."""
+    memory = str(limits.memory_bytes)
+    return (
+        "--memory", memory, "--memory-swap", memory,  # memory and swap together: no swap at all
+        "--cpu-period", str(CPU_PERIOD_US), "--cpu-quota", str(max(1000, int(limits.cpus * CPU_PERIOD_US))),  # less is an error
+        "--shm-size", SHM,
+    )  # fmt: skip
 
 
 def _judge_base(details: Object, where: str) -> None:
@@ -159,7 +175,7 @@ def _judge_dockerfile(devfile: Devfile, configuration: Configuration, docker: Ru
         return str(details["Id"])
 
     with _refused_as_policy(name):
-        judged = judge_dockerfile(data, found.arguments, found.target or "", pinned)
+        judged = judge_dockerfile(data, found.arguments, found.target or "", pinned, MARK)
         for one in triggers.values():
             judge_triggers(one)
     with tree.opened(Path(configuration.root)) as root:

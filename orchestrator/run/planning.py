@@ -195,7 +195,7 @@ class _Devcontainer:
         from orchestrator.run.devcontainer import take
 
         assert isinstance(backend, DockerBackend)
-        side = Side(backend, paths.cache, environ, Grants.of(task.grants), task.grants, progress)
+        side = Side(backend, paths.cache, environ, Grants.of(task.grants), task.limits, task.grants, progress)
         return take(self.source, self.file, side)
 
 

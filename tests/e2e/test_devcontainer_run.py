@@ -110,20 +110,27 @@ FEATURE = {
 
 def test_a_dockerfile_with_a_local_feature(docker: Aienv) -> None:
     """Both are built from the commit, without a network; a second plan is the same bytes, from the cache."""
-    lines = [f"FROM {IMAGE}", "ARG WHAT=x", "COPY . /data", "RUN echo $WHAT > /what; ls /sys/class/net > /nets", "ENV BUILT=yes"]
+    run = "RUN echo $WHAT > /what; ls /sys/class/net > /nets; sed -n 's/.* .dev.shm .*size=\\([0-9]*\\)k.*/\\1/p' /proc/mounts > /shm"
+    lines = [f"FROM {IMAGE}", "ARG WHAT=x", "COPY . /data", run, "ENV BUILT=yes"]
     dockerfile = "".join(f"{line}\n" for line in lines)
     configured(
         docker,
         {
-            "build": {"dockerfile": "Dockerfile", "context": "..", "args": {"WHAT": "${localWorkspaceFolderBasename}"}},
+            "build": {
+                "dockerfile": "Dockerfile",
+                "context": "..",
+                "args": {"WHAT": "${localWorkspaceFolderBasename}"},
+                "options": ["--shm-size=512m"],
+            },
             "features": {"./tool": {"word": "hi'\"$(id)"}},
             "onCreateCommand": "echo file >> order",
         },
         {".devcontainer/Dockerfile": dockerfile, ".devcontainer/data": "data\n", ".env": "KEY=masked\n", **FEATURE},
     )
-    done = dev(docker, script="cat /what /data/.devcontainer/data /nets /opt/tool/* > got; echo $BUILT $TOOL >> got; ls -a /data > listed")
+    files = "/what /data/.devcontainer/data /nets /shm /opt/tool/*"
+    done = dev(docker, script=f"cat {files} > got; echo $BUILT $TOOL >> got; ls -a /data > listed")
     assert shown(done, "order", docker.cwd).split() == ["label", "feature", "file"]
-    assert shown(done, "got", docker.cwd).split() == ["app", "data", "lo", "lo", "hi'\"$(id)", "for", "dev", "yes", "/opt/tool"]
+    assert shown(done, "got", docker.cwd).split() == ["app", "data", "lo", "65536", "lo", "hi'\"$(id)", "for", "dev", "yes", "/opt/tool"]
     assert ".env" not in shown(done, "listed", docker.cwd).split()
     assert "'.env'" in done.errors
     (docker.cwd / ".devcontainer/Dockerfile").write_text("FROM nothing\n")  # not committed: it does not count

@@ -43,7 +43,8 @@ class How:
     lines of output as they come; ``names``: of the user's own, to be tagged; ``labels``: to be added; ``labelled``: make an image with
     the label even where an image needs nothing else; ``cache_from``: besides the configuration's; ``deadline_s``: of one build;
     ``network``: of all RUN instructions (``docker build --network``), the features' too and whatever build.options say; None: the engine's
-    default. ``aienv run`` builds with "none" unless more was granted. ``omit_remote_env``, ``omit_customizations``: leave the file's
+    default. ``aienv run`` builds with "none" unless more was granted. ``limits``: more such words, which the file's own
+    do not outweigh. ``omit_remote_env``, ``omit_customizations``: leave the file's
     remoteEnv, features' customizations out of the label. ``stands_on``: is told what the engine says of an image before ours is built on
     it, and may raise: its ONBUILD triggers run in our build."""
 
@@ -62,6 +63,7 @@ class How:
     buildkit: Literal["auto", "never"] = "auto"
     deadline_s: float = BUILD_S
     network: str | None = None
+    limits: tuple[str, ...] = ()
     omit_remote_env: bool = False
     omit_customizations: bool = False
     stands_on: Callable[[Object], None] = lambda details: None
@@ -76,6 +78,7 @@ class How:
             *(("--no-cache",) if self.no_cache else ()),
             *(("--platform", self.platform) if self.platform else ()),
             *(("--network", self.network) if self.network else ()),
+            *self.limits,
         )
 
 
@@ -200,7 +203,7 @@ def _build(recipe: Recipe, text: str, options: Sequence[str], labels: Mapping[st
             *dockerfile.words(recipe, options),
             *_cache_words(how),
             *(("--cache-to", how.cache_to) if how.cache_to else ()),
-            *how.options(),
+            *how.options(),  # after the file's own: of two the last counts
             *label_words({naming.LABEL: "1", **labels}),
             "--iidfile", str(id_file),
             "--", recipe.context,

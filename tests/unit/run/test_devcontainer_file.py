@@ -2,21 +2,25 @@
 
 import contextlib
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.config.schema import KEYS
+from orchestrator.devcontainer.features.resolve import Fetch
+from orchestrator.devcontainer.images.image import How
 from orchestrator.devcontainer.jsonc import Object
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.policy.container import Entry, WorkspaceGround, judge
 from orchestrator.devcontainer.policy.grants import NONE
 from orchestrator.errors import AienvError, PolicyRefused
 from orchestrator.model.devcontainer import INSIDE_HOME, INSIDE_NAME, INSIDE_SHELL
-from orchestrator.model.task import SandboxRules
+from orchestrator.model.task import Limits, SandboxRules
 from orchestrator.repos.mirror import Mirror
 from orchestrator.run import devcontainer_terms as terms
+from orchestrator.run.devbuild import build_limits
 from orchestrator.run.devfile import Devfile, Source, places, within
 
 SOURCE = Source(Mirror(Path("/nowhere"), "key"), "0" * 40, "/home/me/app", "/workspaces/app", SandboxRules((), (), ()))
@@ -123,3 +127,14 @@ def test_grants_are_a_list_that_only_users_extend() -> None:
     """The key of the configuration, and its flag."""
     key = KEYS["devcontainer.grants"]
     assert (key.flag, key.default, key.repository.refused(("privileged",), ())) == ("--grant", (), ("privileged",))
+
+
+def test_limits_of_builds() -> None:
+    """What a run may use holds for the build of its image, whatever build.options say: of two words the last counts."""
+    limits = build_limits(Limits(1.5, 1 << 30, 9, 9, 9, 9, 9))
+    assert limits == (
+        "--memory", "1073741824", "--memory-swap", "1073741824", "--cpu-period", "100000", "--cpu-quota", "150000", "--shm-size", "64m",
+    )  # fmt: skip
+    assert build_limits(Limits(0.001, 1 << 30, 9, 9, 9, 9, 9))[7] == "1000"
+    how = How(cache=Path("/"), grants=NONE, fetch=cast(Fetch, None), log=print, network="none", limits=limits)
+    assert how.options() == ("--network", "none", *limits)
