@@ -4,6 +4,7 @@ A run's container is the same whatever a configuration asks for: no capability, 
 of an ask for one of these; what has no row is refused.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -48,7 +49,11 @@ _NO_SHELL = re.compile(r".*/(nologin|false|true|sync)")
 # Ours, or told apart by ours: what else we set is stronger by its order, see ``environ.agent_environment``.
 _OURS = re.compile(r"HOME|USER|LOGNAME|AIENV.*", re.ASCII)
 MAX_PASSWD = 1 << 20
-MAX_HOOK = 60_000  # characters: the kernel takes 128 KiB in one word, and quoting may double them
+MAX_HOOK = 100_000  # bytes of all words, or of the one that holds several commands: the kernel takes 128 KiB in one word
+MAX_WORDS = 1000
+MAX_VARIABLE = 100_000  # bytes, as for a word
+MAX_ENVIRONMENT = 512 << 10  # bytes: words and variables share 2 MiB, and some stand in both
+MAX_SUBSTITUTED = 16 << 20
 
 
 # --- what is asked for ------------------------------------------------------------------------------------------------------------
@@ -143,6 +148,9 @@ def environment(
     """Variables, names to unset, and notes. ``given``: of runArgs, a name alone is this machine's, ``environ``.
 
     containerEnv first; over it remoteEnv, which may name what the container has.
+
+    Raises:
+        ConfigError: they are more than a program can be given.
     """
     container: Object = dict(_table(merged, "containerEnv"))
     for word in given:
@@ -150,7 +158,11 @@ def environment(
         if equals or name in environ:
             container[name] = said if equals else environ[name]
     known = {**dict(image), **{name: text(value) for name, value in container.items() if value is not None}}
-    remote = substitute(_table(merged, "remoteEnv"), container_pass(known))
+    remote_env = _table(merged, "remoteEnv")
+    named = sum(text(value).lower().count("${containerenv:") for value in remote_env.values())
+    if named * max(map(len, known.values()), default=0) > MAX_SUBSTITUTED:
+        raise _too_much("remoteEnv names variables so often that it")
+    remote = substitute(remote_env, container_pass(known))
     values: dict[str, Json] = {**container, **(remote if isinstance(remote, dict) else {})}
     notes: list[str] = []
     env: dict[str, str] = {}
@@ -161,8 +173,20 @@ def environment(
             notes.append(f"the variable {name} is the run's own, and stays as it is")
         elif value is not None:
             env[name] = text(value)
+    sizes = [_bytes(name) + _bytes(value) for name, value in env.items()]
+    if max(sizes, default=0) > MAX_VARIABLE or sum(sizes) + 16 * len(sizes) > MAX_ENVIRONMENT:
+        raise _too_much("containerEnv or remoteEnv")
     unset = tuple(sorted(name for name, value in values.items() if value is None and VARIABLE_NAME.fullmatch(name)))
     return tuple(sorted(env.items())), unset, tuple(notes)
+
+
+def _too_much(what: str) -> ConfigError:
+    most = f"{MAX_VARIABLE:,} bytes in one variable and {MAX_ENVIRONMENT >> 10} KiB in all"
+    return ConfigError(f"{what} is more than a program can be given: at most {most}", remedy="put it into a file", code="devcontainer")
+
+
+def _bytes(word: str) -> int:
+    return len(word.encode("utf-8", "surrogatepass"))
 
 
 def _table(merged: Object, key: str) -> Object:
@@ -185,8 +209,10 @@ def hooks(entries: Sequence[Object], origins: Sequence[str]) -> tuple[HookPlan, 
     """
     found = [step for hook in _HOOKS for step in steps(hook, entries, origins)]
     for step in found:
-        whole = "".join((*(command.name for command in step.commands), *(word for command in step.commands for word in command.argv)))
-        if len(whole) > MAX_HOOK or "\0" in whole:
+        words = [word for command in step.commands for word in (command.name, *command.argv)]
+        # Several are one word of JSON, see ``hooks.argv_of``.
+        size = len(json.dumps(words)) if len(step.commands) > 1 or step.commands[0].name else sum(map(_bytes, words))
+        if size > MAX_HOOK or len(words) > MAX_WORDS or any("\0" in word for word in words):
             raise ConfigError(f"{step.hook} of {step.origin} is too long for a command, or holds a NUL", remedy="put it into a script")
     return tuple(
         HookPlan(step.hook, step.origin, tuple(HookCommand(command.name, command.argv) for command in step.commands)) for step in found

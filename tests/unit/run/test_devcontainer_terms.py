@@ -183,6 +183,23 @@ def test_variables() -> None:
     assert len(notes) == 4
 
 
+@pytest.mark.parametrize(
+    "merged",
+    [
+        {"containerEnv": {"A": "é" * 60_000}},
+        {"remoteEnv": {f"A{number}": "y" * 100 for number in range(8000)}},
+        {"containerEnv": {"A": "y" * 50_000}, "remoteEnv": {"B": "${containerEnv:A}" * 3}},
+        {"containerEnv": {"A": "y" * 50_000}, "remoteEnv": {"B": "${containerEnv:A}" * 60_000}},
+    ],
+    ids=["long", "many", "doubled", "bomb"],
+)
+def test_variables_that_no_program_can_be_given(merged: Object) -> None:
+    """Refused when planned."""
+    with pytest.raises(ConfigError, match="than a program can be given"):
+        terms.environment(merged, (), (), {})
+    assert terms.environment({"containerEnv": {"A": "é" * 49_000}}, (), (), {})[0]
+
+
 def test_variables_of_the_agent() -> None:
     """A dev container's are over the image's and below the proxy's and the task's; who the agent is stays ours."""
     found = DevcontainerPlan(
@@ -216,7 +233,18 @@ def test_hooks_in_order() -> None:
     )
 
 
-BAD_HOOKS = {"number": 3, "words": ["a", 1], "nested": {"a": {"b": "c"}}, "long": "x" * 200_000, "nul": {"a": "b\0c"}}
+BAD_HOOKS: dict[str, object] = {
+    "number": 3, "words": ["a", 1], "nested": {"a": {"b": "c"}}, "long": "x" * 200_000, "nul": {"a": "b\0c"},
+    "wide": "é" * 59_000, "wide-object": {"a": "é" * 59_000}, "many": [*("sh", "-c", "true"), *[""] * 2_000],
+    "quotes": {"a": '"' * 59_000},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["x" * 99_000, "é" * 49_000, {"a": "x" * 99_000, "b": "true"}, ["true", *[""] * 900]])
+def test_hooks_of_the_longest(value: object) -> None:
+    """What still can be executed."""
+    (hook,) = terms.hooks([{"onCreateCommand": value}], ["devcontainer.json"])  # type: ignore[dict-item]
+    subprocess.run(argv_of(hook, sys.executable), check=False, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize("value", BAD_HOOKS.values(), ids=list(BAD_HOOKS))
