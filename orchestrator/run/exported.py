@@ -125,7 +125,7 @@ def _write(folder: Path, git_dir: Path, entries: Iterable[TreeEntry]) -> tuple[s
     except OSError as problem:
         why = f"what the dev container is built from cannot be written: {problem.strerror}"
         raise EnvironmentFailed(why, remedy="see the reason; is the disk full?", code="devcontainer") from None
-    return tuple(_left_out(path) for path in sorted(left))
+    return _left_out(sorted(left))
 
 
 def _write_large(root: int, folder: Path, git_dir: Path, entry: TreeEntry) -> None:
@@ -136,8 +136,10 @@ def _write_large(root: int, folder: Path, git_dir: Path, entry: TreeEntry) -> No
         tree.write_file(root, entry.path, chunks, executable=entry.mode == "100755", mtime_s=0.0)
 
 
-def _left_out(path: bytes) -> str:
-    return f"{os.fsdecode(path)!r} is a link that leads out of the repository, or nowhere: it was left out of the build"
+def _left_out(paths: Sequence[bytes]) -> tuple[str, ...]:
+    why = "a link that leads out of the repository, or nowhere: it was left out of the build"
+    more = (f"{len(paths) - SHOWN:,} more such links were left out of the build",) if len(paths) > SHOWN else ()
+    return (*(f"{os.fsdecode(path)!r} is {why}" for path in paths[:SHOWN]), *more)
 
 
 def lost_links(links: Mapping[bytes, bytes]) -> frozenset[bytes]:

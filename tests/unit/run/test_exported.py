@@ -72,6 +72,12 @@ def test_files_links_and_what_is_large(repository: Repository, monkeypatch: pyte
     assert [note.split(" ")[0] for note in notes] == ["'me'", "'out'"]
 
 
+def test_notes_are_few(repository: Repository) -> None:
+    blob = repository.blob(b"/etc")
+    notes = out(repository, repository.tree(*(("120000", blob, f"l{number:02}") for number in range(20))))[1]
+    assert [note.split(" ")[0] for note in notes] == ["'l00'", "'l01'", "'l02'", "'l03'", "'l04'", "15"]
+
+
 def nested(repository: Repository, depth: int) -> str:
     tree = repository.tree(("100644", repository.blob(), "x"))
     for _ in range(depth):
