@@ -30,6 +30,12 @@ class Place:
     engine: Engine
     folder: Path
     home: Path
+    before: frozenset[str] = frozenset()  # containers of other tests
+
+    def containers(self) -> list[str]:
+        """Of this test, the newest first."""
+        with self.engine.client() as client:
+            return [one["Id"] for one in client.containers(all=True) if one["Id"] not in self.before]
 
     def lay(self, config: object) -> None:
         (self.folder / ".devcontainer").mkdir(exist_ok=True)
@@ -54,7 +60,9 @@ def place(engine: Engine, tmp_path: Path) -> Iterator[Place]:
     folder = tmp_path / "w"
     folder.mkdir()
     with tempfile.TemporaryDirectory(prefix="aienv-", dir="/tmp") as home:  # a socket's path is short
-        yield Place(engine, folder, Path(home))
+        with engine.client() as client:
+            before = frozenset(one["Id"] for one in client.containers(all=True))
+        yield Place(engine, folder, Path(home), before)
 
 
 def test_docker_comes_from_a_guard(place: Place) -> None:
@@ -77,7 +85,7 @@ def test_docker_comes_from_a_guard(place: Place) -> None:
             refused = place.run("exec", "docker", "run", "--privileged", IMAGE, "true")
             assert "create.privileged" in refused.stderr
             place.ok("stop")
-            assert [one["Id"] for one in client.containers(all=True)] == [made["containerId"]]
+            assert place.containers() == [made["containerId"]]
             place.ok("up")
             assert place.run("exec", "docker", "version").returncode == 0
     finally:
@@ -93,8 +101,7 @@ def test_prebuild(place: Place) -> None:
     place.lay(config)
     name = place.ok("prebuild")["imageName"][0]
     try:
-        with place.engine.client() as client:
-            assert client.containers(all=True) == []
+        assert place.containers() == []
         (place.folder / "order").unlink()
         made = place.ok("up")
         assert (place.folder / "order").read_text().split() == ["update", "post"]
@@ -104,9 +111,9 @@ def test_prebuild(place: Place) -> None:
         place.ok("down")
         place.lay({**config, "onCreateCommand": "true"})
         place.ok("up")
+        assert made["containerId"] not in place.containers()
         with place.engine.client() as client:
-            assert [one["Id"] == made["containerId"] for one in client.containers()] == [False]
-            assert client.containers()[0]["Image"] == IMAGE
+            assert [client.inspect_container(one)["Config"]["Image"] for one in place.containers()] == [IMAGE]
     finally:
         place.ok("down")
         assert place.ok("prebuild", "gc", "--all", "--json") == {"removed": [name], "in_use": []}
@@ -117,8 +124,7 @@ def test_a_prebuild_that_fails_leaves_nothing(place: Place) -> None:
     done = place.run("prebuild")
     assert done.returncode == 3
     assert json.loads(done.stdout)["description"] == "onCreateCommand from devcontainer.json failed."
-    with place.engine.client() as client:
-        assert client.containers(all=True) == []
+    assert place.containers() == []
     assert place.ok("prebuild", "ls", "--json") == []
 
 
@@ -186,7 +192,7 @@ def test_a_volume_of_others_is_not_mounted(place: Place) -> None:
         try:
             refused = place.run("up")
             assert (refused.returncode, "--grant volume:aienv-test-users" in refused.stderr) == (4, True)
-            assert client.containers(all=True) == []
+            assert place.containers() == []
             place.ok("up", "--grant", "volume:aienv-test-users")
             place.ok("down")
             place.ok("up", "--grant", "volume:aienv-test-users")  # our own is known again
