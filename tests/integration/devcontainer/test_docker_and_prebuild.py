@@ -17,7 +17,7 @@ from tests.engine import Engine, image
 
 pytestmark = pytest.mark.docker
 
-IMAGE = "aienv-test/dev:1"
+IMAGE = "aienv-test/for-devcontainers:1"
 DEADLINE_S = 120.0
 FEATURE = {
     "id": "docker-in-docker", "version": "1.0.0", "privileged": True, "entrypoint": "/usr/local/share/docker-init.sh",
@@ -169,8 +169,8 @@ def test_a_mount_that_became_a_link_is_not_followed(place: Place, tmp_path: Path
     (secret / "key").write_text("SECRET")
     (place.folder / "data").mkdir()
     place.lay({"image": IMAGE, "mounts": ["type=bind,source=${localWorkspaceFolder}/data,target=/d"], "runArgs": ["--restart=always"]})
-    made = place.ok("up")
     try:
+        made = place.ok("up")
         with place.engine.client() as client:
             assert client.inspect_container(made["containerId"])["HostConfig"]["RestartPolicy"]["Name"] in ("", "no")
         place.ok("stop")
@@ -212,7 +212,7 @@ def test_compose_reads_no_file_of_variables_of_a_stranger(place: Place, tmp_path
     compose = place.folder / "docker-compose.yml"
     config = {"dockerComposeFile": "../docker-compose.yml", "service": "app", "workspaceFolder": "/"}
     place.lay(config)
-    service = "services: {app: {image: 'aienv-test/dev:${TAG}', command: sleep 1000%s}}\n"
+    service = "services: {app: {image: 'aienv-test/for-devcontainers:${TAG}', command: sleep 1000%s}}\n"
     for line, word in (
         ("include: ['git@evil.example:/x#v2']\n" + service % "", "it is no path"),
         (service % ", env_file: '${X}'", f"--grant mount:{secret}"),
