@@ -55,7 +55,7 @@ def test_closed_to_this_user(engine: Engine) -> None:
             backend_at(engine.address).check()
         except AienvError as problem:
             os.write(writer, json.dumps(problem.as_json()).encode())
-        except BaseException as problem:  # told by the parent, which would see nothing else
+        except BaseException as problem:  # noqa: BLE001 - told by the parent, which would see nothing else
             os.write(writer, json.dumps({"code": repr(problem), "remedy": ""}).encode())
         finally:
             os._exit(0)
