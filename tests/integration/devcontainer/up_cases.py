@@ -377,6 +377,5 @@ DOTFILES = [
 
 CASES = (*DOTFILES, *PLAIN, *USERS, *ENVIRONMENT, *LIFE, *WHERE, *RUNNING, *EXEC, *BUILD, *FEATURES, *COMPOSE)
 QUICK = frozenset([
-    "hooks-after-restart", "failing-postCreateCommand", "both-users", "uid-changed-dockerfile", "container-env", "remote-env", "mount-texts", "feature-loud",
-    "compose-feature-entrypoint", "compose-volumes",
+    "hooks-after-restart", "both-users", "uid-changed-dockerfile", "mount-texts", "compose-feature-entrypoint",
 ])  # fmt: skip
