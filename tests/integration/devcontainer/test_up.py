@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +48,14 @@ class Sides:
 
 
 @pytest.fixture(scope="module")
-def world(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World.made(engine, tmp_path_factory.mktemp("world"))
+def world(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The engine's socket is open to all for as long: others' tests share the engine."""
+    sock = engine.root / "engine.sock"
+    mode = stat.S_IMODE(sock.stat().st_mode)
+    try:
+        yield World.made(engine, tmp_path_factory.mktemp("world"))
+    finally:
+        sock.chmod(mode)
 
 
 @pytest.fixture(scope="module")
