@@ -319,8 +319,8 @@ def down_command(given: Given) -> Object | None:
 def _read(parsed: Parsed, log: Log) -> Object:
     from orchestrator.devcontainer.engine import Docker
     from orchestrator.devcontainer.finding import Wanted
-    from orchestrator.devcontainer.load import Asked
-    from orchestrator.devcontainer.readconfig import Request, additional_features, docker_folder, read_configuration
+    from orchestrator.devcontainer.load import Asked, docker_folder
+    from orchestrator.devcontainer.readconfig import Request, additional_features, read_configuration
 
     folder = _absolute(parsed.text("workspace-folder"))
     if folder is None and not parsed.text("container-id") and not parsed.texts("id-label"):

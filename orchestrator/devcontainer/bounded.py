@@ -37,7 +37,7 @@ def run(
         try:
             out, err = _talk(process, data, end, limit)
             process.wait(max(0.0, end - time.monotonic()))
-        except BaseException:
+        except BaseException:  # ^C too: it ends with all that it started
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise

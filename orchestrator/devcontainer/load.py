@@ -1,5 +1,6 @@
 """A devcontainer.json from the disk to values: read, brought up to date, its variables replaced as far as they are known."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -162,3 +163,8 @@ def _place(asked: Asked, root: str | None) -> Place | None:
     if root is not None:
         return locate.find_config(root, fallback=asked.override is not None)
     return Place(asked.override, "file") if asked.override is not None else None
+
+
+def docker_folder(asked: Asked, here: str) -> str:
+    """Where the engine's commands run."""
+    return locate.workspace_root(asked.folder) if asked.folder and os.path.isdir(locate.workspace_root(asked.folder)) else here

@@ -12,8 +12,8 @@ from orchestrator.devcontainer.composefiles import compose_files
 from orchestrator.devcontainer.engine import Docker, container_environ, image_labels
 from orchestrator.devcontainer.finding import Found, Wanted, Warn, find
 from orchestrator.devcontainer.jsonc import BadJson, Json, Object, parse
-from orchestrator.devcontainer.load import Asked, Configuration, load
-from orchestrator.devcontainer.locate import read_file, workspace_root
+from orchestrator.devcontainer.load import Configuration, load
+from orchestrator.devcontainer.locate import read_file
 from orchestrator.devcontainer.merge import merge
 from orchestrator.devcontainer.metadata import entries_for_existing, entries_for_new, read_label
 from orchestrator.devcontainer.stages import base_image, platform_arguments
@@ -155,8 +155,3 @@ def _base_of(path: str, arguments: Mapping[str, str], target: str | None) -> str
     machine = platform.machine()
     known = platform_arguments("linux", MACHINES.get(machine, machine))
     return base_image(data.decode("utf-8", "replace"), arguments, target, known)
-
-
-def docker_folder(asked: Asked, here: str) -> str:
-    """Where the engine's commands run."""
-    return workspace_root(asked.folder) if asked.folder and os.path.isdir(workspace_root(asked.folder)) else here

@@ -56,7 +56,7 @@ def pack(dockerfile: str, parts: Sequence[Part], scratch: Path) -> tuple[BinaryI
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
-    except BaseException:
+    except BaseException:  # ^C too: no descriptor is left behind, and the reason goes on
         file.close()
         raise
     return file, digest

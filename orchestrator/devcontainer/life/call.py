@@ -16,8 +16,8 @@ from orchestrator.devcontainer.life.probing import DEFAULT_PROBE
 from orchestrator.devcontainer.life.record import Records
 from orchestrator.devcontainer.life.running import COMMAND_S
 from orchestrator.devcontainer.life.session import Dotfiles, Log, Session, Settings
-from orchestrator.devcontainer.load import Asked, Configuration
-from orchestrator.devcontainer.locate import read_file, workspace_root
+from orchestrator.devcontainer.load import Asked, Configuration, docker_folder
+from orchestrator.devcontainer.locate import read_file
 from orchestrator.devcontainer.options import Parsed
 from orchestrator.devcontainer.policy.grants import Grants
 from orchestrator.errors import ConfigError, EnvironmentFailed, NotFound, UsageError
@@ -35,7 +35,7 @@ class Call:
         self.wanted = self._wanted()
         command, compose = parsed.text("docker-path") or "docker", parsed.text("docker-compose-path") or "docker-compose"
         own = clients_environ(environ, {})  # a repository's compose file and build see no more of it
-        folder = _folder(self.wanted.file, here)
+        folder = docker_folder(self.wanted.file, here)
         folder_of_ours = paths.state / "devcontainers"
         guards = Guards(folder_of_ours / "guards", environ)
         self.rim = Rim(environ, Docker(own, folder, log.note, command, compose), Records(folder_of_ours), guards, log)
@@ -202,8 +202,3 @@ class Call:
 def id_of(found: Found) -> str:
     assert found.container is not None
     return str(found.container["Id"])
-
-
-def _folder(asked: Asked, here: str) -> str:
-    """Where the engine's commands run."""
-    return workspace_root(asked.folder) if asked.folder and os.path.isdir(workspace_root(asked.folder)) else here

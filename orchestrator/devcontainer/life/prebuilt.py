@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestrator.devcontainer import ids
 from orchestrator.devcontainer.engine import Docker
 from orchestrator.devcontainer.jsonc import Json, Object
+from orchestrator.devcontainer.life.record import write_private
 from orchestrator.devcontainer.load import Configuration
 from orchestrator.errors import AienvError
 
@@ -74,11 +75,7 @@ class Prebuilds:
         if not self._docker.has_image(name):
             return False
         hits, _ = self._use(name)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._path(name)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps({"hits": hits + 1, "used": time.time()}))
-        beside.replace(path)
+        write_private(self._path(name), json.dumps({"hits": hits + 1, "used": time.time()}).encode())
         return True
 
     def all(self) -> list[Prebuild]:

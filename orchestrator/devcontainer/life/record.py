@@ -72,17 +72,12 @@ class Records:
         return found if found.started == now.started else replace(found, started=now.started, users={}, probes={})
 
     def save(self, container: Object, record: Record) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self.path(container)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
         document = {
             "created": record.created, "started": record.started, "hooks": dict(record.hooks), "patched": record.patched,
             "users": {asked: [one.name, one.uid, one.home, one.shell] for asked, one in record.users.items()},
             "probes": {name: dict(found) for name, found in record.probes.items()},
         }  # fmt: skip
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-            json.dump(document, file)
-        beside.replace(path)
+        write_private(self.path(container), json.dumps(document).encode())
 
     @contextmanager
     def alone(self, labels: Mapping[str, str], tell: Callable[[str], None]) -> Iterator[None]:
@@ -134,7 +129,7 @@ class Records:
     def variables(self, text: str) -> Path:
         """A file of variables for compose, in place of any other; by what is in it, so that two commands do not mix."""
         path = self._folder / "compose" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.env"
-        _write(path, text.encode("utf-8", "replace"))
+        write_private(path, text.encode("utf-8", "replace"))
         return path
 
     def compose(self, docker: Docker, name: str, file: "ProjectFile") -> tuple[str, ...]:
@@ -168,8 +163,8 @@ class ProjectFile:
 
     def write(self, data: bytes, services: Sequence[str] = ()) -> None:
         """``services``: those that were started; none means all."""
-        _write(self.path.with_suffix(".services"), json.dumps(list(services)).encode())
-        _write(self.path, data)
+        write_private(self.path.with_suffix(".services"), json.dumps(list(services)).encode())
+        write_private(self.path, data)
 
     def services(self) -> list[str]:
         try:
@@ -183,7 +178,8 @@ class ProjectFile:
             path.unlink(missing_ok=True)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
+    """A file that is the user's alone, whole at every moment."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:

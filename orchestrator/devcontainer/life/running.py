@@ -76,7 +76,7 @@ def run_step(place: Place, step: Step) -> None:
                     one.wait()
                 except HookFailed as problem:
                     failures.append(problem)
-    except BaseException:
+    except BaseException:  # ^C too: no hook runs on in the container
         for one in running:
             one.end()
         raise
