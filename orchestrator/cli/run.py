@@ -25,7 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _TEXT: dict[str, tuple[str, str, str]] = {
     "--repo": ("repo", "PATH|URL", "Repository; default: the one around the current folder."),
     "--ref": ("ref", "REF", "Branch, tag or commit; default: what is checked out."),
-    "--agent": ("agent", "NAME", "Which agent; default: command."),
+    "--agent": ("agent", "NAME", "Which agent: claude, codex, opencode, gemini...; aienv agents ls. Default: command."),
+    "--model": ("model", "NAME", "Which model, as the agent itself names it."),
+    "--permission-mode": ("permission_mode", "MODE", "What the agent asks before it acts: bypass (nothing), auto, ask, plan."),
     "--backend": ("backend", "auto|docker|local", "Where to run; auto takes Docker when an engine answers."),
     "--image": ("environment.image", "REF", "Container image to run in."),
     "--template": ("environment.template", "NAME", "Template to run in."),
@@ -38,6 +40,9 @@ _TEXT: dict[str, tuple[str, str, str]] = {
     "--pids": ("limits.pids", "N", "Processes and threads."),
     "--disk": ("limits.disk", "SIZE", "Disk space of the workspace."),
     "--timeout": ("limits.timeout", "TIME", "Wall time of the agent, such as 30m; its work is harvested."),
+    "--idle-timeout": ("limits.idle", "TIME", "How long the agent may say nothing."),
+    "--max-cost": ("limits.cost", "USD", "US dollars that the agent may spend, by its own account."),
+    "--max-turns": ("limits.turns", "N", "Answers of the model."),
     "--branch": ("output.branch", "NAME", "Name of the result branch."),
     "--require-isolation": ("require_isolation", "LEVEL", "any, sandbox, container: fail rather than run with less."),
 }
@@ -53,9 +58,14 @@ _LISTS: dict[str, tuple[str, str, str]] = {
     "--secret-host": ("secret_hosts", "NAME=HOST", "Where a credential may go (repeats)."),
     "--git-read": ("git.read", "HOST/PATH", "A private repository that git may read (repeats)."),
     "--git-push": ("git.push", "HOST/PATH", "The same, and push to aienv/* branches (repeats)."),
+    "--agent-arg": ("agent_args", "WORD", "A word of the agent's own command line (repeats)."),
+    "--agent-file": ("agent_files", "PATH@sha256:HEX", "A file of the repository that the agent may take, such as .mcp.json (repeats)."),
+    "--deny-run": ("deny.run", "COMMAND", "A command that the agent's tools are told not to run, such as 'git push' (repeats)."),
+    "--mcp-config": ("mcp", "PATH", "Your own MCP configuration; its servers are carried in (repeats)."),
     "--setup": ("setup", "COMMAND", "Run before the agent; its failure ends the run (repeats)."),
     "--env": ("env", "NAME=VALUE", "A variable inside (repeats)."),
     "--check": ("checks", "COMMAND", "Run after the agent; its failure fails the run (repeats)."),
+    "--verify": ("verify", "COMMAND", "Run in a clean environment that has the result only; its failure fails the run (repeats)."),
     "--artifact": ("artifacts", "GLOB", "Files to bring out besides the branch (repeats)."),
 }
 _SWITCHES: dict[str, tuple[str, str]] = {

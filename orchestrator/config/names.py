@@ -7,17 +7,23 @@ import re
 from collections.abc import Sequence
 
 from orchestrator.config.node import Node, shown
-from orchestrator.config.values import VARIABLE_NAME, BadValue, one_line
+from orchestrator.config.values import VARIABLE_NAME, BadValue, nearest, one_line
 from orchestrator.egress.addresses import BadNetwork, parse_network
 from orchestrator.egress.hosts import BadHost, canonical_host
 from orchestrator.egress.rules import BadRule, parse_rule, rule_text
 from orchestrator.errors import ConfigError
 from orchestrator.secrets.bindings import parse_binding
 
+# Agents with a profile of ours; the user's manifests add others.
+AGENTS = ("claude", "codex", "opencode", "gemini", "qwen", "pi", "aider", "mini-swe-agent", "command")
 TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 IMAGE_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}", re.ASCII)
 SECRET_SOURCE = re.compile(r"(env://[A-Za-z_][A-Za-z0-9_]*|file://.+|cmd://.+|keyring://[^/]+/.+)", re.ASCII)
+AGENT_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}", re.ASCII)
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9._+=/:@,-]+", re.ASCII)
+_GRANTED_FILE = re.compile(r"[^@]+@sha256:[0-9a-f]{64}", re.ASCII)
 _URL_PATH = re.compile(r"[A-Za-z0-9._~/-]{1,300}", re.ASCII)
 URL_SCHEMES = ("https", "http", "ssh", "git", "file")
 
@@ -117,6 +123,39 @@ def user_file(node: Node) -> str:
     text = one_line(node, "a path")
     if not text.startswith(("/", "~/")) or ".." in text.split("/"):
         raise BadValue(f"{shown(text)} is neither an absolute path nor below ~/")
+    return text
+
+
+def agent_name(node: Node) -> str:
+    """The name of a profile: one of ours, or a manifest's. Whether there is one is known only where the manifests are."""
+    text = one_line(node, "the name of an agent")
+    if not AGENT_NAME.fullmatch(text):
+        raise BadValue(f"{shown(text)} is not the name of an agent{nearest(text, AGENTS)}", "aienv agents ls lists them")
+    return text
+
+
+def model_name(node: Node) -> str:
+    text = one_line(node, "the name of a model", numbers=True)
+    if not _MODEL_NAME.fullmatch(text):
+        raise BadValue(f"{shown(text)} is not the name of a model", "write it as the agent's own option takes it, such as provider/model")
+    return text
+
+
+def command_words(node: Node) -> str:
+    """The beginning of a command: plain words with one blank between them, which no shell would change."""
+    text = one_line(node, "the beginning of a command")
+    words = text.split()
+    if any(not _PLAIN_WORD.fullmatch(word) for word in words):
+        raise BadValue(f"{shown(text)} is not the beginning of a command", "write plain words, such as git push")
+    return " ".join(words)
+
+
+def granted_file(node: Node) -> str:
+    """``PATH@sha256:HEX``: a file of the repository with one content."""
+    text = one_line(node, "a file of the repository and its digest")
+    path = text.rpartition("@")[0]
+    if not _GRANTED_FILE.fullmatch(text) or path.startswith(("/", "~")) or ".." in path.split("/"):
+        raise BadValue(f"{shown(text)} is not PATH@sha256:HEX", "take it from the message of the run that left the file out")
     return text
 
 

@@ -15,8 +15,6 @@ from orchestrator.devcontainer.policy.grants import parse_grant
 
 Merge = Literal["replace", "append", "map"]
 
-AGENTS = ("claude", "codex", "opencode", "gemini", "qwen", "pi", "aider", "command")
-
 # Names of files that usually hold credentials. A masked file that turns out to be harmless costs one line of `unmask`.
 SECRET_FILES = (
     ".env", ".env.*", "*.env", ".envrc",
@@ -27,6 +25,8 @@ SECRET_FILES = (
     "kubeconfig", ".kube/config", ".aws/credentials", ".docker/config.json", ".azure/*", ".config/gh/hosts.yml",
     ".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials", "*.tfstate", "*.tfstate.backup",
 )  # fmt: skip
+# Beginnings of commands that agents are told not to run: what fetches or speaks to others by itself, and what publishes.
+DENIED_COMMANDS = ("curl", "wget", "nc", "ncat", "telnet", "ssh", "scp", "npm publish", "twine upload", "cargo publish")
 HARMLESS_FILES = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults", "*.pub")
 
 
@@ -87,6 +87,10 @@ def _flagged(name: str, default: str, doc: str, flag: str | None = None) -> Key:
     return Key(name, "true or false", values.truth, default, tighten.ONLY_FALSE, doc, flag)
 
 
+def _protected(name: str, default: str, doc: str) -> Key:
+    return Key(name, "true or false", values.truth, default, tighten.ONLY_TRUE, doc)
+
+
 _FREE, _NEVER, _LESS, _GRANTED = tighten.FREE, tighten.NEVER, tighten.AT_MOST, tighten.GRANTED_ITEMS
 _TEMPLATE = values.matching(names.TEMPLATE_NAME, "a template name", "use lower-case letters, digits, '.', '_' and '-'")
 _IMAGE = values.matching(names.IMAGE_REFERENCE, "an image reference", "write it as name:tag or name@sha256:...")
@@ -98,14 +102,35 @@ _ROWS = (
     Key("name", "name", names.task_name, None, _FREE, "Name of the task, for people and for the branch name."),
     Key("repo", "path or URL", names.repository, None, _NEVER, "The repository; unset: the one around the current folder.", "--repo"),
     Key("ref", "branch, tag or commit", names.revision, None, _NEVER, "Where to start; unset: what is checked out.", "--ref"),
-    _choice("agent", *AGENTS, default=None, rule=_FREE, doc="Which agent works; `command` runs plain commands.", flag="--agent"),
+    Key("agent", "name", names.agent_name, None, _FREE, "Which agent works: `aienv agents ls`; `command` runs plain commands.", "--agent"),
     Key("prompt", "text", values.many_lines, None, _FREE, "What the agent is told."),
     Key("command", "list of words", values.command, None, _FREE, "The command of `agent: command`; on the command line after `--`.",
         separator=None),
+    Key("model", "name", names.model_name, None, _FREE, "Which model the agent uses, as the agent itself names it.", "--model"),
+    Key("agent_args", "list of words", values.list_of(values.many_lines, 100), (), _GRANTED,
+        "Further words of the agent's own command line.", "--agent-arg", "append", None),
+    _choice("permission_mode", "bypass", "auto", "ask", "plan", default="bypass", rule=tighten.at_least("bypass", "auto", "ask", "plan"),
+            doc="What the agent asks before it acts; `bypass`: nothing, since the sandbox is the wall.", flag="--permission-mode"),
+    Key("deny.read", "list of globs", values.list_of(names.inside_pattern), SECRET_FILES, tighten.MAY_ADD,
+        "Files that the agent's tools are told not to read; beside `sandbox.mask`, which hides them.", merge="append"),
+    Key("deny.run", "list of commands", values.list_of(names.command_words, 200), DENIED_COMMANDS, tighten.MAY_ADD,
+        "Beginnings of commands that the agent's tools are told not to run: `git push`.", "--deny-run", merge="append"),
+    Key("deny.except", "list of globs and commands", values.list_of(values.many_lines, 200), (), _GRANTED,
+        "Items of `deny.read` and `deny.run` that do not hold.", merge="append", separator=None),
+    _protected("deny.fetch", "true", "No tool of the agent that reads the web."),
+    _protected("hooks", "true", "Ask aienv before and after each tool call, and write each into the log."),
+    Key("mcp", "list of paths", values.list_of(names.user_file, 20), (), _GRANTED,
+        "Your own MCP configurations, of any agent, whose servers are carried in.", "--mcp-config", merge="append"),
+    Key("agent_files", "list of PATH@sha256:HEX", values.list_of(names.granted_file, 100), (), _GRANTED,
+        "Files of the repository with hooks, plugins or servers that the agent may take, each with that very content.",
+        "--agent-file", "append"),
     Key("setup", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
         "Run before the agent, in the environment; one that fails ends the run.", "--setup", "append", "\n"),
     Key("checks", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
         "Run after the agent, in the environment; one that fails makes the run fail.", "--check", "append", "\n"),
+    Key("verify", "list of shell commands", values.list_of(values.many_lines, 100), (), _FREE,
+        "Run after all else, in a clean environment that has the result and nothing else of the run; one that fails makes the run fail.",
+        "--verify", "append", "\n"),
     Key("artifacts", "list of paths or globs", values.list_of(names.inside_pattern), (), _FREE,
         "Files that are copied to the run's folder.", "--artifact", "append"),
     Key("env", "map of names and values", values.variables, (), tighten.PLAIN_VARIABLES,
@@ -132,6 +157,13 @@ _ROWS = (
     _size("limits.output", 64 << 10, "256m", "What is kept of a command's output in the run's folder: its beginning and its end."),
     Key("limits.open_files", "whole number", values.whole(64, 1 << 20), "4096", _LESS, "Open files per process."),
     _duration("limits.timeout", 0.1, 30 * 86400, "30m", "Wall time of the agent.", "--timeout"),
+    Key("limits.idle", "duration", values.duration(1, 30 * 86400), None, tighten.AT_MOST,
+        "How long an agent may say nothing at all; unset: as long as it likes.", "--idle-timeout",
+        format=lambda value: values.format_duration(cast(float, value))),
+    Key("limits.cost", "number", values.number(0.0001, 1_000_000), None, tighten.AT_MOST,
+        "US dollars that the agent may spend, by its own account.", "--max-cost", format=lambda value: f"{value:g}"),
+    Key("limits.turns", "whole number", values.whole(1, 1_000_000), None, tighten.AT_MOST,
+        "Answers of the model.", "--max-turns"),
     _duration("limits.grace", 0, 3600, "10s", "Time between TERM and KILL."),
     # What it can reach.
     _choice("docker", "auto", "none", "readonly", "guarded", "full", default="auto", rule=tighten.same_strictness(_DOCKER_STRICTNESS),

@@ -2,9 +2,10 @@
 
 import json
 
+from orchestrator.config.names import AGENTS
 from orchestrator.config.node import word
-from orchestrator.config.schema import AGENTS, KEYS
-from orchestrator.config.values import BadValue
+from orchestrator.config.schema import KEYS
+from orchestrator.config.values import BadValue, nearest
 from orchestrator.errors import UsageError
 
 _WORK_OF_AN_AGENT = """\
@@ -41,13 +42,15 @@ def starter_task(name: str, agent: str) -> str:
     """The text of a new task file.
 
     Raises:
-        UsageError: ``name`` is not a task name (it becomes a file name, too), or ``agent`` is not one of ``schema.AGENTS``.
+        UsageError: ``name`` is not a task name (it becomes a file name, too), or ``agent`` is not one of ``names.AGENTS``.
     """
     for key, text in (("name", name), ("agent", agent)):
         try:
             KEYS[key].parse(word(text))
         except BadValue as problem:
             raise UsageError(f"{key}: {problem}", remedy=problem.remedy) from problem
+    if agent not in AGENTS:
+        raise UsageError(f"agent: unknown agent {agent!r}{nearest(agent, AGENTS)}", remedy=f"choose one of {', '.join(AGENTS)}")
     others = " | ".join(other for other in AGENTS if other != agent)
     work = (_WORK_OF_A_COMMAND if agent == "command" else _WORK_OF_AN_AGENT).format(agent=agent, agents=others)
     return _FILE.format(name=name, quoted=json.dumps(name), branch=json.dumps(f"aienv/{name}"), work=work)

@@ -4,8 +4,10 @@ import re
 from typing import Any, NoReturn, cast
 
 from orchestrator.config.layers import Setting, Settings
-from orchestrator.config.schema import AGENTS, ENVIRONMENT_CHOICES
+from orchestrator.config.names import AGENTS
+from orchestrator.config.schema import ENVIRONMENT_CHOICES
 from orchestrator.errors import ConfigError
+from orchestrator.model.agent import AgentRules, DenyRules
 from orchestrator.model.guard import GuardLimits
 from orchestrator.model.task import (
     EnvironmentChoice,
@@ -64,6 +66,7 @@ def task_from(settings: Settings, *, default_name: str | None = None, need_agent
         require_isolation=value["require_isolation"],
         guard=_guard(value),
         grants=value["devcontainer.grants"],
+        work=_agent(value),
     )
 
 
@@ -103,6 +106,24 @@ def _guard(value: dict[str, Any]) -> GuardRules:
         container_pids=min(GuardLimits().container_pids, value["guard.pids"]),
     )
     return GuardRules(value["guard.images"], value["guard.mcp"], value["guard.compose"], value["guard.learn"], limits)
+
+
+def _agent(value: dict[str, Any]) -> AgentRules:
+    lifted = frozenset(value["deny.except"])
+    read, run = (tuple(item for item in value[key] if item not in lifted) for key in ("deny.read", "deny.run"))
+    return AgentRules(
+        model=value["model"],
+        args=value["agent_args"],
+        mode=value["permission_mode"],
+        deny=DenyRules(read, run, value["deny.fetch"]),
+        hooks=value["hooks"],
+        mcp=value["mcp"],
+        grants=value["agent_files"],
+        max_cost_usd=value["limits.cost"],
+        max_turns=value["limits.turns"],
+        idle_s=value["limits.idle"],
+        verify=value["verify"],
+    )
 
 
 def _environment(settings: Settings) -> EnvironmentChoice:

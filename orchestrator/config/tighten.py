@@ -71,7 +71,8 @@ def _steering_variables(asked: object, have: object) -> tuple[object, ...]:
 FREE = Rule("may set", lambda asked, have: ())
 NEVER = _plain("may not set", lambda asked, have: False)
 ONLY_FALSE = _plain("may only say `false`", lambda asked, have: asked is False)
-AT_MOST = _plain("lower only", lambda asked, have: cast(float, asked) <= cast(float, have))
+ONLY_TRUE = _plain("may only say `true`", lambda asked, have: asked is True)
+AT_MOST = _plain("lower only", lambda asked, have: have is None or cast(float, asked) <= cast(float, have))  # None: no limit at all
 BRANCH = _plain("may set below `aienv/`", lambda asked, have: str(asked).startswith("aienv/"))
 GRANTED_ITEMS = Rule("only what you granted", lambda asked, have: tuple(item for item in _items(asked) if item not in _items(have)))
 GRANTED_HOSTS = Rule("only what you granted", _ungranted_hosts)

@@ -148,7 +148,8 @@ class AgentRules:
 @dataclass(frozen=True, slots=True)
 class McpServer:
     """One server of the operator's, in no agent's format. ``kind``: ``docker``: its command is ``docker run``, through the guard;
-    ``stdio``: a command inside; ``http``: an address, which needs a network rule. ``env`` and ``headers`` as (name, value)."""
+    ``stdio``: a command inside; ``http``: an address, which needs a network rule. ``env`` and ``headers`` as (name, value); texts may refer
+    to variables of the environment as ``${NAME}``. ``sse``: the address speaks the older protocol."""
 
     name: str
     kind: Literal["docker", "stdio", "http"]
@@ -157,3 +158,4 @@ class McpServer:
     url: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     image: str | None = None
+    sse: bool = False

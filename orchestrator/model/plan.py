@@ -65,6 +65,9 @@ class AgentPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """``verify``: commands for the result alone, each in a clean environment. ``verifies``: this plan is such a command, for the result of
+    that run; what it writes is nobody's work, so it is not brought out."""
+
     schema: Literal["aienv.plan/1"]
     task: str
     repo: RepoPlan
@@ -91,3 +94,5 @@ class Plan:
     require_isolation: IsolationFloor
     guard: GuardPlan | None = None
     devcontainer: DevcontainerPlan | None = None
+    verify: tuple[str, ...] = ()
+    verifies: str | None = None

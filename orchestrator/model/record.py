@@ -28,6 +28,19 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """A command on the result alone, in an environment of its own. ``run``: its record; ``status``: how that ended, ``succeeded`` is what
+    passes. ``exit_code``: 124 when its time was over."""
+
+    command: str
+    exit_code: int
+    duration_s: float
+    output_tail: str
+    run: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
 class ChangedFile:
     """``status`` as git names it: A, M, D, T (type), with ``host_executes`` when a tool on the host would run the file later."""
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from orchestrator.model.guard import DockerUse
 from orchestrator.model.network import NetworkUse
-from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
+from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown, Verified
 
 SCHEMA = "aienv.report/1"
 
@@ -56,6 +56,8 @@ class RunRecord:
     kept: str | None
     recovered: bool
     folder: str
+    verify: tuple[Verified, ...] = ()
+    verifies: str | None = None
 
 
 ExitCode = Literal[0, 1, 2, 3, 4, 5, 6, 7, 124, 125, 130]

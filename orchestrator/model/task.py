@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.agent import AgentRules
 from orchestrator.model.guard import GuardLimits
 
 BackendChoice = Literal["auto", "docker", "local"]
@@ -127,3 +128,4 @@ class TaskSpec:
     require_isolation: IsolationFloor
     guard: GuardRules = GuardRules()
     grants: tuple[str, ...] = ()
+    work: AgentRules = AgentRules()  # noqa: RUF009 - frozen

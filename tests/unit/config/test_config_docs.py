@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.config.document import Form, read_document
 from orchestrator.config.layers import LAYERS
-from orchestrator.config.schema import HARMLESS_FILES, KEYS, SECRET_FILES, Key, variable_names
+from orchestrator.config.schema import DENIED_COMMANDS, HARMLESS_FILES, KEYS, SECRET_FILES, Key, variable_names
 
 MANUAL = Path(__file__).parents[3] / "docs" / "configuration.md"
 TEXT = MANUAL.read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ TEXT = MANUAL.read_text(encoding="utf-8")
 
 def row(key: Key) -> str:
     """One line of the manual's table."""
-    default = {"sandbox.mask": "see below", "sandbox.unmask": "see below"}.get(key.name)
+    default = {name: "see below" for name in ("sandbox.mask", "sandbox.unmask", "deny.read", "deny.run")}.get(key.name)
     if default is None:
         default = f"`{key.default}`" if isinstance(key.default, str) else "none" if key.is_list else "unset"
     option = f"`{key.flag}`" if key.flag else "`-- ...`" if key.name == "command" else "`TASK`" if key.name == "prompt" else "no"
@@ -35,7 +35,7 @@ def test_no_row_is_left_over() -> None:
 
 def test_the_lists_of_files() -> None:
     """What is masked and what is not, whole."""
-    for pattern in (*SECRET_FILES, *HARMLESS_FILES):
+    for pattern in (*SECRET_FILES, *HARMLESS_FILES, *DENIED_COMMANDS):
         assert f"`{pattern}`" in TEXT
 
 

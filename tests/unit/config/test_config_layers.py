@@ -113,6 +113,17 @@ TIGHTER: list[tuple[str, str, str, str]] = [
     ("ref: main", "ref: main", "ref: other", "--ref other"),
     ("repo: /a", "repo: /a", "repo: /b", "--repo /b"),
     ("{}", "env: {DJANGO_SETTINGS_MODULE: a.b}", "env: {LD_PRELOAD: ./x.so}", "--env LD_PRELOAD=./x.so"),
+    ("agent_args: [--fast]", "agent_args: [--fast]", "agent_args: [--slow]", "--agent-arg --slow"),
+    ("permission_mode: ask", "permission_mode: plan", "permission_mode: bypass", "--permission-mode bypass"),
+    ("deny: {fetch: true}", "deny: {fetch: true}", "deny: {fetch: false}", "add deny: {fetch: false} to config.yaml"),
+    ("deny: {except: [curl]}", "deny: {except: [curl]}", "deny: {except: [wget]}", 'add deny: {except: ["wget"]} to config.yaml'),
+    ("{}", "hooks: true", "hooks: false", "add hooks: false to config.yaml"),
+    ("mcp: [/a]", "mcp: [/a]", "mcp: [/b]", "--mcp-config /b"),
+    (f"agent_files: [.mcp.json@sha256:{'0' * 64}]", "agent_files: []", f"agent_files: [.mcp.json@sha256:{'1' * 64}]",
+     f"--agent-file .mcp.json@sha256:{'1' * 64}"),
+    ("limits: {idle: 5m}", "limits: {idle: 1m}", "limits: {idle: 6m}", "--idle-timeout 6m"),
+    ("limits: {cost: 2}", "limits: {cost: 1}", "limits: {cost: 3}", "--max-cost 3"),
+    ("limits: {turns: 20}", "limits: {turns: 10}", "limits: {turns: 30}", "--max-turns 30"),
     ("env: {PATH: /bin}", "env: {PATH: /bin}", "env: {PATH: ./bin}", "--env PATH=./bin"),
     ("{}", "env: {PORT: 80}", "env: {ANTHROPIC_BASE_URL: 'http://x'}", "--env ANTHROPIC_BASE_URL=http://x"),
 ]
@@ -133,15 +144,17 @@ def test_a_repository_may_only_tighten(layer: Layer, user: str, fine: str, refus
 
 def test_every_key_with_a_rule_is_in_the_table() -> None:
     """Nobody adds a key that a repository may only tighten without saying what that means."""
-    may_add = {"sandbox.mask", "network.deny", "guard.compose"}
+    may_add = {"sandbox.mask", "network.deny", "guard.compose", "deny.read", "deny.run"}
     tested = {key for *_, refused, _ in TIGHTER for key in document("repository", refused).values} | may_add
     free = {
         "name",
         "agent",
         "prompt",
+        "model",
         "command",
         "setup",
         "checks",
+        "verify",
         "artifacts",
         "environment.image",
         "environment.template",

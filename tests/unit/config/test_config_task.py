@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.config.document import read_document
 from orchestrator.config.layers import Layer, Source, resolve
-from orchestrator.config.names import TASK_NAME, branch_problem
-from orchestrator.config.schema import AGENTS, GROUPS, KEYS
+from orchestrator.config.names import AGENTS, TASK_NAME, branch_problem
+from orchestrator.config.schema import GROUPS, KEYS
 from orchestrator.config.starter import starter_task
 from orchestrator.config.task import slug, task_from
 from orchestrator.errors import ConfigError, UsageError

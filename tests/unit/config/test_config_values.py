@@ -114,7 +114,11 @@ def test_durations_refused(text: str) -> None:
         ("environment.image", word("-v /:/host"), "is not an image reference"),
         ("environment.template", word("Py thon"), "is not a template name"),
         ("environment.devcontainer", word("../other/devcontainer.json"), "leaves the workspace"),
-        ("agent", word("claud"), "perhaps 'claude'?"),
+        ("agent", word("Claude"), "perhaps 'claude'?"),
+        ("model", word("-x"), "is not the name of a model"),
+        ("deny.run", words(["rm -rf $HOME"]), "is not the beginning of a command"),
+        ("agent_files", words([".mcp.json"]), "is not PATH@sha256:HEX"),
+        ("agent_files", words(["../x@sha256:" + "0" * 64]), "is not PATH@sha256:HEX"),
     ],
 )
 def test_values_refused(key: str, node: Node, because: str) -> None:
