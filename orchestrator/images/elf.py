@@ -4,6 +4,7 @@ Every change keeps the length of what it replaces, so no offset in the file move
 Only 64-bit little-endian files are understood. Every offset that is read from a file is checked against its end.
 """
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ = 0, 1, 5, 10
 _MAX_SEGMENTS, _MAX_DYNAMIC = 256, 4096
 
 MACHINES = {"x86_64": 62, "aarch64": 183}
+
+Data = bytes | mmap.mmap  # a program of hundreds of MiB is mapped, not read
 
 
 class ElfError(ValueError):
@@ -45,7 +48,7 @@ def is_elf(data: bytes) -> bool:
     return data[:4] == _MAGIC[:4]
 
 
-def parse(data: bytes) -> Elf:
+def parse(data: Data) -> Elf:
     """Read the parts above.
 
     Raises:
@@ -61,20 +64,29 @@ def parse(data: bytes) -> Elf:
     return Elf(machine, segments, _interpreter(data, segments), tuple(_needed(data, segments)))
 
 
-def with_interpreter(data: bytes, path: str) -> bytes:
+def with_interpreter(data: Data, path: str) -> bytes:
     """The same program with another loader.
 
     Raises:
         ElfError: it names no loader, or the new path is longer than the old one.
     """
-    elf = parse(data)
+    offset, new = interpreter_change(parse(data), path)
+    return data[:offset] + new + data[offset + len(new) :]
+
+
+def interpreter_change(elf: Elf, path: str) -> tuple[int, bytes]:
+    """The same as what to write where.
+
+    Raises:
+        ElfError: it names no loader, or the new path is longer than the old one.
+    """
     if elf.interpreter is None:
         raise ElfError("the file names no loader")
     offset, room, _ = elf.interpreter
     new = path.encode()
     if len(new) >= room:
         raise ElfError(f"the loader's path {path!r} needs {len(new) + 1} bytes, there is room for {room}")
-    return data[:offset] + new.ljust(room, b"\0") + data[offset + room :]
+    return offset, new.ljust(room, b"\0")
 
 
 def redirected(data: bytes, old: str, new: str) -> bytes:
@@ -103,18 +115,18 @@ def stretched(path: str, length: int) -> str:
     return f"/{head}{slash * (length - len(path) + 1)}{tail}"
 
 
-def _segment(data: bytes, at: int) -> Segment:
+def _segment(data: Data, at: int) -> Segment:
     kind, _, offset, address, _, size, _, _ = _PROGRAM.unpack(_slice(data, at, _PROGRAM.size))
     return Segment(kind, offset, address, size)
 
 
-def _slice(data: bytes, offset: int, size: int) -> bytes:
+def _slice(data: Data, offset: int, size: int) -> bytes:
     if offset < 0 or size < 0 or offset + size > len(data):
         raise ElfError(f"{size} bytes at {offset} lie outside of the file")
     return data[offset : offset + size]
 
 
-def _interpreter(data: bytes, segments: tuple[Segment, ...]) -> tuple[int, int, str] | None:
+def _interpreter(data: Data, segments: tuple[Segment, ...]) -> tuple[int, int, str] | None:
     found = [segment for segment in segments if segment.kind == _INTERP]
     if not found:
         return None
@@ -125,7 +137,7 @@ def _interpreter(data: bytes, segments: tuple[Segment, ...]) -> tuple[int, int, 
     return found[0].offset, len(raw), _text(path)
 
 
-def _needed(data: bytes, segments: tuple[Segment, ...]) -> Iterator[str]:
+def _needed(data: Data, segments: tuple[Segment, ...]) -> Iterator[str]:
     dynamic = next((segment for segment in segments if segment.kind == _DYN), None)
     if dynamic is None:
         return

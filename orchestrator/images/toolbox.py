@@ -63,8 +63,15 @@ PACKAGES = (
     *("{python}-minimal", "lib{python}-minimal", "lib{python}-stdlib"),
     *("git", "bubblewrap"),
     *("libc6", "zlib1g", "libexpat1", "libpcre2-8-0", "libcap2", "libselinux1", "libffi8"),
+    *("libstdc++6", "libgcc-s1"),
 )
 OPTIONAL_PACKAGES = ("git-lfs",)
+
+# What agents' programs and node's modules need (agents/install.py); they run with our loader in images that have no glibc.
+AGENT_LIBRARIES = (
+    *("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2"),
+    *("libstdc++.so.6", "libgcc_s.so.1"),
+)
 
 # Parts of the standard library that nothing of ours imports.
 UNUSED_MODULES = frozenset(
@@ -462,9 +469,11 @@ def _git_programs(source: Path, target: Path) -> None:
 
 
 def _closure(target: Path, libraries: Mapping[str, Path]) -> list[str]:
-    """The names of all libraries that the tree's programs and modules need, also through each other."""
-    wanted: list[str] = []
-    todo = [*(target / "bin").iterdir(), *target.glob("lib/python3*/lib-dynload/*.so")]
+    """The names of all libraries that the tree's programs and modules, and agents, need, also through each other."""
+    if missing := [name for name in AGENT_LIBRARIES if name not in libraries]:
+        raise elf.ElfError(f"{', '.join(missing)}: in none of the packages")
+    wanted: list[str] = list(AGENT_LIBRARIES)
+    todo = [*(target / "bin").iterdir(), *target.glob("lib/python3*/lib-dynload/*.so"), *(libraries[name] for name in wanted)]
     while todo:
         path = todo.pop()
         for name in elf.parse(path.read_bytes()).needed:

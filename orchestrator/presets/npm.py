@@ -24,14 +24,20 @@ def places(side: Side) -> tuple[Path, ...]:
     return (*built_in, *shared, side.path(own.url) if own else side.home / ".npmrc")
 
 
-def read(side: Side, files: Mapping[Path, str], defaults: Sequence[str]) -> Found:
-    values: dict[str, Setting] = {}
+def values(side: Side, files: Mapping[Path, str]) -> dict[str, Setting]:
+    """All settings by key, also those that are no address; the strongest wins."""
+    found: dict[str, Setting] = {}
     for path, text in files.items():
-        values.update({key: Setting(one.url, f"{key} in {side.shown(path)}") for key, one in _values(text, side).items()})
-    values.update(_variables(side))
-    settings = [values["registry"]] if "registry" in values else [Setting(url, "npm's default registry") for url in defaults]
-    settings += [setting for key, setting in values.items() if _SCOPED.fullmatch(key)]
-    notes = [proxy_note(values[key].where) for key in _PROXIES if key in values and values[key].url not in ("null", "false")]
+        found.update({key: Setting(one.url, f"{key} in {side.shown(path)}") for key, one in _values(text, side).items()})
+    found.update(_variables(side))
+    return found
+
+
+def read(side: Side, files: Mapping[Path, str], defaults: Sequence[str]) -> Found:
+    given = values(side, files)
+    settings = [given["registry"]] if "registry" in given else [Setting(url, "npm's default registry") for url in defaults]
+    settings += [setting for key, setting in given.items() if _SCOPED.fullmatch(key)]
+    notes = [proxy_note(given[key].where) for key in _PROXIES if key in given and given[key].url not in ("null", "false")]
     return Found(tuple(dict.fromkeys(settings)), tuple(notes))
 
 

@@ -73,6 +73,15 @@ def resolve(names: Iterable[str], environ: Mapping[str, str], home: Path, cwd: P
     return Resolved(tuple(rules), tuple(dict.fromkeys(warnings)))
 
 
+def npm_settings(environ: Mapping[str, str], home: Path, cwd: Path, root: Path = Path("/")) -> tuple[dict[str, str], str, tuple[str, ...]]:
+    """The user's npm settings by key, passwords among them; npm's own registry; and warnings about files that cannot be read."""
+    side = Side(environ, home, cwd, _programs(environ), root)
+    files, problems = _read_all(npm.places(side), side)
+    defaults = facts.presets()["npm"].defaults
+    values = {key: one.url for key, one in npm.values(side, files).items()}
+    return values, defaults.items[0] if defaults else "", tuple(map(_line, problems))
+
+
 def _canonical(word: str) -> str:
     if word not in facts.names():
         hint = nearest(word, facts.names())
