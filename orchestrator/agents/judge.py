@@ -1,0 +1,399 @@
+"""What a tool call of an agent wants, and whether the task's deny rules let it. Pure, linear, answers anything with a decision.
+
+A help and a record, not the wall: files are known by their names alone (a link, a copy, a program that reads by itself is not seen
+through), commands by how they are written. What must not be read is masked, what must not be reached is refused by the network rules,
+whatever is decided here. Closed by default: a call whose shape is not known is refused.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.agents.shellwords import Simple, simple_commands
+from orchestrator.model.agent import DenyRules
+from orchestrator.model.task import SandboxRules
+from orchestrator.sandbox.masks import masked_paths
+
+Kind = Literal["read", "write", "run", "fetch", "other"]
+
+MAX_COMMAND = 64 << 10  # characters of one shell text
+MAX_WORDS = 3000
+MAX_PATHS = 1000
+_MAX_PATH = 4096
+_MAX_DEPTH = 6  # of sh -c within sh -c
+_MAX_NESTING = 40  # of JSON
+
+# As config.schema.HARMLESS_FILES.
+HARMLESS = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.defaults", "*.pub")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call, in no agent's words. ``paths``: files that it would show; ``command``: shell text. ``id``: as the agent names this call,
+    before and after; ``ok`` and ``duration_s``: of a call that is over, where the agent says."""
+
+    tool: str
+    kind: Kind
+    paths: tuple[str, ...] = ()
+    command: str | None = None
+    cwd: str = "/"
+    id: str | None = None
+    ok: bool | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """``rule``: the item of the rules that says so, as it is written there; ``shape`` where the call could not be read."""
+
+    reason: str
+    rule: str
+
+
+# --- what a call is
+
+# Under which arguments a tool names the files that it shows. Edits show what is around them.
+_READS: Mapping[str, tuple[str, ...]] = {
+    "Read": ("file_path",), "Edit": ("file_path",), "MultiEdit": ("file_path",), "NotebookRead": ("notebook_path",),
+    "NotebookEdit": ("notebook_path",), "Grep": ("path", "glob"), "Glob": ("path", "pattern"), "LS": ("path",),
+    "read": ("filePath", "path"), "edit": ("filePath", "path"), "grep": ("path", "include"), "glob": ("path", "pattern"),
+    "list": ("path",),
+    "read_file": ("file_path", "absolute_path", "path"), "read_many_files": ("paths", "include"), "replace": ("file_path",),
+    "grep_search": ("path", "dir_path", "include", "include_pattern", "glob"), "search_file_content": ("path", "dir_path", "include"),
+    "list_directory": ("path", "dir_path"), "view_image": ("path",),
+}  # fmt: skip
+_MAY_NAME_NONE = frozenset(["Grep", "Glob", "LS", "grep", "glob", "list", "grep_search", "search_file_content", "list_directory"])
+_RUNS = frozenset(["Bash", "bash", "shell", "exec_command", "run_shell_command", "local_shell", "unified_exec", "Monitor"])
+_COMMAND_KEYS = ("command", "cmd")
+_FETCHES = frozenset(["WebFetch", "WebSearch", "webfetch", "websearch", "web_fetch", "web_search", "google_web_search", "codesearch"])
+_WRITES = frozenset(["Write", "write", "write_file", "apply_patch"])
+# Of tools that are not known, of MCP servers for one: what usually names files.
+_PATH_KEYS = frozenset(
+    ["path", "paths", "file", "files", "file_path", "filepath", "filename", "file_paths", "absolute_path", "uri", "source", "notebook_path"]
+)
+
+
+def parse_call(agent: str, document: object) -> ToolCall | Deny:
+    """``document``: what ``agent`` gave its hook, from JSON; Deny: nobody can tell what it is."""
+    if not isinstance(document, dict):
+        return _shape("the hook's input is no JSON object")
+    names = ("tool", "args") if agent == "opencode" else ("tool_name", "tool_input")
+    tool, given = document.get(names[0]), document.get(names[1])
+    if not isinstance(tool, str) or not tool or len(tool) > 200:
+        return _shape(f"the hook's input has no {names[0]}")
+    arguments: Mapping[str, object] = given if isinstance(given, dict) else {}
+    if not isinstance(given, dict) and given is not None and tool in (*_READS, *_RUNS):
+        return _shape(f"the arguments of {tool!r} are no JSON object")
+    cwd = document.get("cwd")
+    identity = document.get("call_id" if agent == "opencode" else "tool_use_id")
+    kind, paths, command = _wants(tool, arguments)
+    if kind == "read" and not paths and tool not in _MAY_NAME_NONE:
+        return _shape(f"{tool!r} names no file in a way that is known")
+    if kind == "run" and command is None:
+        return _shape(f"{tool!r} has no command in a way that is known")
+    if len(paths) > MAX_PATHS or any(len(path) > _MAX_PATH for path in paths):
+        return _shape(f"{tool!r} names more files than are looked through, or with longer names")
+    ok, duration_s = _outcome(document)
+    return ToolCall(
+        tool,
+        kind,
+        paths,
+        command,
+        cwd=cwd if isinstance(cwd, str) and cwd.startswith("/") and len(cwd) <= _MAX_PATH else "/",
+        id=identity if isinstance(identity, str) and len(identity) <= 200 else None,
+        ok=ok,
+        duration_s=duration_s,
+    )
+
+
+def _shape(reason: str) -> Deny:
+    return Deny(f"aienv cannot judge this call: {reason}", "shape")
+
+
+def _wants(tool: str, arguments: Mapping[str, object]) -> tuple[Kind, tuple[str, ...], str | None]:
+    if tool in _FETCHES:
+        return "fetch", (), None
+    if tool in _RUNS:
+        return "run", (), next((text for key in _COMMAND_KEYS if (text := _command(arguments.get(key))) is not None), None)
+    if tool in _WRITES:
+        return "write", (), None
+    if tool in _READS:
+        return "read", tuple(path for key in _READS[tool] for path in _texts(arguments.get(key))), None
+    # Somebody else's tool: what looks like a file or a command is judged as one.
+    command = next((text for key in _COMMAND_KEYS if (text := _command(arguments.get(key))) is not None), None)
+    return "other", tuple(_named_files(arguments)), command
+
+
+def _command(value: object) -> str | None:
+    """Shell text; a list of words is written as one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+        return " ".join("'" + word.replace("'", "'\\''") + "'" for word in value)
+    return None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(one for one in value if isinstance(one, str) and one) if isinstance(value, list) else ()
+
+
+def _named_files(arguments: Mapping[str, object]) -> Iterator[str]:
+    todo: list[tuple[object, int]] = [(arguments, 0)]
+    while todo:
+        value, depth = todo.pop()
+        children: Iterable[tuple[object, object]] = value.items() if isinstance(value, dict) else ()
+        for key, child in children:
+            if isinstance(key, str) and key.lower() in _PATH_KEYS:
+                yield from (text.removeprefix("file://") for text in _texts(child))
+            if isinstance(child, (dict, list)) and depth < _MAX_NESTING:
+                todo.append((child, depth + 1))
+        if isinstance(value, list):
+            todo += [(child, depth + 1) for child in value if isinstance(child, (dict, list)) and depth < _MAX_NESTING]
+
+
+def _outcome(document: Mapping[str, object]) -> tuple[bool | None, float | None]:
+    """How a call went, from the hook after it; nothing where the agent does not say."""
+    duration = document.get("duration_ms")
+    seconds = duration / 1000 if isinstance(duration, (int, float)) and not isinstance(duration, bool) and 0 <= duration < 1e9 else None
+    metadata = document.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("exit"), int):
+        return metadata["exit"] == 0, seconds
+    answer = document.get("tool_response")
+    if isinstance(answer, dict):
+        for key, bad in (("is_error", True), ("interrupted", True), ("success", False)):
+            if answer.get(key) is bad:
+                return False, seconds
+        if answer.get("error") not in (None, "", False, {}, []):
+            return False, seconds
+        return True, seconds
+    return None, seconds
+
+
+# --- what the rules say
+
+
+def judge_call(call: ToolCall, rules: DenyRules) -> Allow | Deny:
+    """Deny names the first rule that refuses it."""
+    if call.kind == "fetch" and rules.fetch:
+        return Deny(f"{call.tool} is denied by this run's policy: nothing here reads the web", "deny.fetch")
+    for path in call.paths:
+        if glob := _denied_file(path, call.cwd, rules.read):
+            return Deny(f"{path!r} is denied by this run's policy: {glob!r} holds secrets", glob)
+    return Allow() if call.command is None else _judge_text(call.command, call.cwd, rules, 0)
+
+
+def _judge_text(text: str, cwd: str, rules: DenyRules, depth: int) -> Allow | Deny:
+    if not rules.run and not rules.read:
+        return Allow()
+    if len(text) > MAX_COMMAND:
+        return _shape(f"the command is longer than {MAX_COMMAND:,} characters; write it to a file and run that")
+    if depth > _MAX_DEPTH:
+        return _shape("shells within shells; write the command to a file and run that")
+    commands = simple_commands(text)
+    if sum(len(command.words) for command in commands) > MAX_WORDS:
+        return _shape(f"the command has more than {MAX_WORDS:,} words; write it to a file and run that")
+    fed = any(_is_fed(words) for command in commands if (words := _effective(command.words)))
+    for command in commands:
+        answer = _judge_command(command, fed, cwd, rules, depth)
+        if isinstance(answer, Deny):
+            return answer
+    return Allow()
+
+
+def _judge_command(command: Simple, fed: bool, cwd: str, rules: DenyRules, depth: int) -> Allow | Deny:
+    for words in _starts(command.words):
+        for rule in rules.run:
+            if _begins(words, rule.split()):
+                return Deny(f"{rule!r} is denied by this run's policy", rule)
+    for word in (*command.reads, *_shown_files(command.words)):
+        for path in _path_parts(word):
+            if glob := _denied_file(path, cwd, rules.read):
+                return Deny(f"{path!r} is denied by this run's policy: {glob!r} holds secrets", glob)
+    scripts = [text for words in _starts(command.words) for text in _scripts(words)]
+    for text in (*scripts, *(command.bodies if fed else ())):
+        answer = _judge_text(text, cwd, rules, depth + 1)
+        if isinstance(answer, Deny):
+            return answer
+    return Allow()
+
+
+# --- commands
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_KEYWORDS = frozenset(["!", "{", "}", "if", "then", "elif", "else", "while", "until", "do", "time", "coproc", "builtin"])
+# Programs that start another: their options with a value, and how many words stand before the other's name.
+_WRAPPERS: Mapping[str, tuple[str, int]] = {
+    "sudo": ("-u -g -h -p -C -D -R -T --user --group", 0), "doas": ("-u -C", 0), "env": ("-u -C --unset --chdir", 0), "command": ("", 0),
+    "exec": ("-a", 0), "nohup": ("", 0), "setsid": ("", 0), "nice": ("-n", 0), "ionice": ("-c -n -p", 0), "stdbuf": ("-i -o -e", 0),
+    "timeout": ("-k -s --signal --kill-after", 1), "xargs": ("-n -I -P -L -d -E -s -a", 0), "busybox": ("", 0), "watch": ("-n", 0),
+    "strace": ("-o -e -p -s", 0), "chroot": ("", 1), "flock": ("-w", 1), "unshare": ("", 0), "npx": ("", 0), "parallel": ("-j", 0),
+}  # fmt: skip
+_SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "su"])
+_EXEC_WORDS = frozenset(["-exec", "-execdir", "-ok", "-okdir"])
+_OPTIONS_WITH_VALUE: Mapping[str, frozenset[str]] = {
+    "git": frozenset(["-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"]),
+    "npm": frozenset(["--prefix", "-w", "--workspace", "--registry", "--tag"]),
+    "cargo": frozenset(["--manifest-path", "--config", "-Z", "-C"]),
+}
+
+
+def _effective(words: list[str]) -> list[str]:
+    """Without keywords, assignments and programs that start the rest; at last the words of the program that works."""
+    at = 0
+    while at < len(words):
+        name = posixpath.basename(words[at])
+        if words[at] in _KEYWORDS or _ASSIGNMENT.match(words[at]):
+            at += 1
+        elif name == "command" and words[at + 1 : at + 2] in (["-v"], ["-V"]):
+            return []  # asks whether there is one
+        elif name in _WRAPPERS and at + 1 < len(words):
+            at = _after_wrapper(words, at, *_WRAPPERS[name])
+        else:
+            break
+    return words[at:]
+
+
+def _after_wrapper(words: list[str], at: int, options: str, positions: int) -> int:
+    valued = options.split()
+    at += 1
+    while at < len(words):
+        if words[at] in valued:
+            at += 2
+        elif (words[at].startswith("-") and len(words[at]) > 1) or _ASSIGNMENT.match(words[at]):
+            at += 1
+        elif positions:
+            at, positions = at + 1, positions - 1
+        else:
+            break
+    return at
+
+
+def _starts(words: list[str]) -> Iterator[list[str]]:
+    """Each program that these words start: also behind ``find -exec``."""
+    yield _effective(words)
+    if "find" in (posixpath.basename(word) for word in words[:4]):
+        places = [number for number, word in enumerate(words) if word in _EXEC_WORDS]
+        for number, place in enumerate(places):
+            yield _effective(words[place + 1 : places[number + 1] if number + 1 < len(places) else len(words)])
+
+
+def _begins(words: list[str], rule: list[str]) -> bool:
+    """Word by word, the program by its name wherever it lies; options in between do not matter."""
+    if not rule or not words or posixpath.basename(words[0]) != posixpath.basename(rule[0]):
+        return False
+    if words[1 : len(rule)] == rule[1:]:
+        return True
+    valued = _OPTIONS_WITH_VALUE.get(posixpath.basename(words[0]), frozenset())
+    at, wanted = 1, 1
+    while at < len(words) and wanted < len(rule):
+        if words[at] == rule[wanted]:
+            wanted += 1
+        elif words[at] in valued:
+            at += 1
+        elif not words[at].startswith("-"):
+            return False
+        at += 1
+    return wanted == len(rule)
+
+
+def _scripts(words: list[str]) -> Iterator[str]:
+    """Shell text in the arguments of a command."""
+    if not words:
+        return
+    name = posixpath.basename(words[0])
+    if name == "eval":
+        yield " ".join(words[1:])
+    elif name in _SHELLS:
+        for number, word in enumerate(words[1:], start=1):
+            if word.startswith("-") and not word.startswith("--") and "c" in word:
+                yield from words[number + 1 : number + 2]
+    elif any(blank in words[0] for blank in " \t\n"):  # env -S 'curl x'
+        yield words[0]
+
+
+def _is_fed(words: list[str]) -> bool:
+    """A shell that reads what it does from its standard input."""
+    return posixpath.basename(words[0]) in _SHELLS and all(word.startswith("-") and "c" not in word for word in words[1:])
+
+
+# --- files
+
+# What only names its files, or makes them.
+_SHOW_NOTHING = frozenset(
+    ["echo", "printf", "ls", "rm", "touch", "mkdir", "rmdir", "test", "[", "[[", "chmod", "chown", "stat", "cd", "export", "unset", "find",
+     "which", "type", "basename", "dirname", "realpath", "case", "pushd", "local", "declare", "ssh-keygen"]
+)  # fmt: skip
+_GIT_SHOWS_NOTHING = frozenset(["add", "rm", "check-ignore", "ls-files", "status", "commit", "mv", "checkout", "restore", "clean"])
+_LAST_IS_MADE = frozenset(["cp", "mv", "ln", "install", "rsync"])
+_PATTERN_FIRST = frozenset(["grep", "egrep", "fgrep", "rg", "ag", "ack", "sed", "awk", "gawk"])
+_TAKES_CODE: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("python", "python3", "node", "ruby", "perl", "php", "bun", "deno"), frozenset(["-c", "-e", "-r", "-p", "eval"])),
+}
+_IN_CODE = re.compile(r"""['"`]([^\s'"`]+)""")  # process.env is no file, open('.env') is
+_MADE_NEXT = frozenset(["-o", "-out", "-keyout", "--output"])
+_PARTS = re.compile(r"[=:@,]")
+
+
+def _shown_files(words: list[str]) -> Iterator[str]:
+    """Words that may name files whose content the command shows or carries off."""
+    for found in _starts(words):
+        if not found:
+            continue
+        name, rest = posixpath.basename(found[0]), found[1:]
+        if name in _SHOW_NOTHING or (name == "git" and any(word in _GIT_SHOWS_NOTHING for word in rest[:3])):
+            continue
+        if name in _LAST_IS_MADE:
+            rest = rest[:-1]
+        if name in _PATTERN_FIRST or (name == "git" and rest[:1] == ["grep"]):
+            rest = _without_pattern(rest[1:] if name == "git" else rest)
+        code = _TAKES_CODE.get(name, frozenset())
+        for before, word in zip(("", *rest), rest, strict=False):
+            if before in code:
+                yield from _IN_CODE.findall(word)
+            elif before not in _MADE_NEXT and not any(blank in word for blank in " \t\n"):
+                yield word
+
+
+def _without_pattern(words: list[str]) -> list[str]:
+    """What ``grep`` looks for is no file."""
+    explicit = [number for number, word in enumerate(words) if word in ("-e", "--regexp", "--expression")]
+    if explicit:
+        return [word for number, word in enumerate(words) if number - 1 not in explicit]
+    first = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
+    return [*words[:first], *words[first + 1 :]]
+
+
+def _path_parts(word: str) -> list[str]:
+    """``--file=.env``, ``HEAD:.env``, ``@.env``."""
+    return list(dict.fromkeys([word, *_PARTS.split(word)]))
+
+
+def _denied_file(path: str, cwd: str, globs: tuple[str, ...]) -> str | None:
+    """The glob that denies a file of that name, or a folder whose files it denies. Where links lead is not known here."""
+    if not path or not globs:
+        return None
+    if len(path) > _MAX_PATH or path.count("/") > 200:
+        return "shape"
+    whole = posixpath.normpath(path[1:] if path.startswith("~") else posixpath.join(cwd, path)).lstrip("/")
+    for candidate in (whole, f"{whole}/any"):
+        if masked_paths((candidate,), SandboxRules(globs, HARMLESS, ())):
+            return next((glob for glob in globs if masked_paths((candidate,), SandboxRules((glob,), HARMLESS, ()))), globs[0])
+    return _meant_by_wildcard(whole, globs)
+
+
+def _meant_by_wildcard(path: str, globs: tuple[str, ...]) -> str | None:
+    """``cat .e*``: a shell's pattern that fits a hidden file of the list. Others (``*.json``) fit too much to mean one."""
+    name = path.rpartition("/")[2]
+    if not name.startswith(".") or not any(sign in name for sign in "*?["):
+        return None
+    plain = [glob for glob in globs if "/" not in glob and not any(sign in glob for sign in "*?[")]
+    return next((glob for glob in plain if masked_paths((glob,), SandboxRules((name,), (), ()))), None)
