@@ -69,6 +69,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "yaml": ("config.yamlfile",),
     "click": ("cli",),
     "cryptography": ("secrets.authority",),
+    "tomli_w": ("agents.documents",),
 }
 
 # Imports inside functions, other than of the standard library. A command's module imports what it needs when it is called.

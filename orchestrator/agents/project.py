@@ -1,0 +1,190 @@
+"""Files of the repository by which it could act on its own: hooks, plugins, servers. Found, and left out unless granted. Pure.
+
+Agents take these without asking when they run unattended. What they are told in prose (AGENTS.md, CLAUDE.md, skills, commands) is theirs
+to judge, and stays. A link is followed as the kernel would follow it, within the repository only.
+"""
+
+import fnmatch
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestrator.model.agent import ProjectFile
+
+MAX_HOPS = 40  # links in one path, as the kernel has it
+MAX_FOUND = 2000
+MAX_REASONS = 20
+ANY_FOLDERS = "**"
+
+_JSON = "{}\n"
+_MODULE = "export {}\n"
+_EXTENSION = "export default function () {}\n"  # pi fails at one without
+
+
+def _rows(neutral: str, *globs: str) -> tuple[ProjectFile, ...]:
+    return tuple(ProjectFile(glob, neutral) for glob in globs)
+
+
+PROJECT_FILES_OF: Mapping[str, tuple[ProjectFile, ...]] = {
+    "claude": _rows(_JSON, ".claude/settings.json", ".claude/settings.local.json", ".mcp.json"),
+    "codex": (
+        *_rows("", ".codex/config.toml", ".codex/*.config.toml", ".codex/rules/**"),
+        *_rows(_JSON, ".codex/hooks.json", ".codex/hooks/**"),
+    ),
+    "opencode": (
+        *_rows(_JSON, "opencode.json", "opencode.jsonc", ".opencode/opencode.json", ".opencode/opencode.jsonc", ".opencode/package.json"),
+        *_rows(_MODULE, ".opencode/plugin/**", ".opencode/plugins/**", ".opencode/tool/**", ".opencode/tools/**"),
+    ),
+    "gemini": (
+        *_rows(_JSON, ".gemini/settings.json", ".gemini/extensions/**"),
+        *_rows("", ".gemini/.env"),
+    ),
+    "qwen": (
+        *_rows(_JSON, ".qwen/settings.json", ".qwen/extensions/**"),
+        *_rows("", ".qwen/.env"),
+    ),
+    "pi": (*_rows(_JSON, ".pi/settings.json"), *_rows(_EXTENSION, ".pi/extensions/**")),
+    "aider": _rows("", ".aider.conf.yml", ".aider.model.settings.yml"),
+}
+PROJECT_FILES: tuple[ProjectFile, ...] = tuple(row for rows in PROJECT_FILES_OF.values() for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``name``: as the agent would come to it. ``path``: the regular file that this is, below the workspace; the mount goes there."""
+
+    name: str
+    path: str
+    neutral: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """``refused``: reasons, where a link leads out of the repository, or there is too much. A run with one is refused."""
+
+    found: tuple[Found, ...]
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neutral:
+    """A read-only mount over ``path`` with ``content``; ``digest``: of what the repository has there; ``grant_text`` would let that in."""
+
+    path: str
+    content: str
+    digest: str
+    grant_text: str
+
+
+def find(files: Iterable[str], links: Mapping[str, str], rows: tuple[ProjectFile, ...], start: str = "") -> Search:
+    """What of a repository the ``rows`` name. ``files``: paths of regular files; ``links``: path and target of symbolic links; ``start``:
+    the folder in which the agent starts, for agents also read the folders above it."""
+    tree = _Tree(files, links)
+    found: dict[str, Found] = {}
+    refused: dict[str, None] = {}
+    for base in _folders_down_to(start):
+        for row in rows:
+            for name in tree.walk(base, tuple(row.glob.split("/"))):
+                real = tree.resolve(name)
+                if real is None:
+                    refused[f"{name!a} is a link out of the repository, or in a circle"] = None
+                elif real in tree.files:
+                    found.setdefault(real, Found(name, real, row.neutral))
+    if len(found) > MAX_FOUND:
+        refused[f"it has more than {MAX_FOUND} files by which an agent acts"] = None
+    return Search(tuple(found.values())[:MAX_FOUND], tuple(refused)[:MAX_REASONS])
+
+
+def neutralised(found: Iterable[Found], digests: Mapping[str, str], grants: tuple[str, ...]) -> tuple[Neutral, ...]:
+    """What is left out. ``digests``: path to the SHA-256 in hex of what stands there; a file without one cannot be granted."""
+    return tuple(
+        Neutral(one.path, one.neutral, digest, _grant_text(one.path, digest))
+        for one in found
+        if not granted(grants, one.path, digest := digests.get(one.path, ""))
+    )
+
+
+def granted(grants: tuple[str, ...], path: str, digest: str) -> bool:
+    """Whether ``PATH@sha256:HEX`` is among the grants: that file with that content."""
+    return bool(digest) and _grant_text(path, digest) in grants
+
+
+def _grant_text(path: str, digest: str) -> str:
+    return f"{path}@sha256:{digest}"
+
+
+def _folders_down_to(start: str) -> tuple[str, ...]:
+    steps = [step for step in posixpath.normpath(start).split("/") if step not in ("", ".")]
+    return tuple("/".join(steps[:depth]) for depth in range(len(steps) + 1))
+
+
+class _Tree:
+    """Names of a repository, with links followed. Names are below its root, which is the empty one."""
+
+    def __init__(self, files: Iterable[str], links: Mapping[str, str]) -> None:
+        self.files, self.links = frozenset(files), links
+        self.children: dict[str, set[str]] = {"": set()}
+        for path in (*self.files, *links):
+            self._add(path)
+
+    def _add(self, path: str) -> None:
+        while path:
+            folder, _, name = path.rpartition("/")
+            known = folder in self.children
+            self.children.setdefault(folder, set()).add(name)
+            if known:
+                return
+            path = folder
+
+    def resolve(self, name: str) -> str | None:
+        """Where ``name`` really stands; None: outside, or in a circle. What does not exist stands where it is said."""
+        real: list[str] = []
+        steps, hops = name.split("/")[::-1], 0
+        while steps:
+            step = steps.pop()
+            if step in ("", "."):
+                continue
+            if step == "..":
+                if not real:
+                    return None
+                real.pop()
+                continue
+            target = self.links.get("/".join((*real, step)))
+            if target is None:
+                real.append(step)
+                continue
+            hops += 1
+            if target.startswith("/") or hops > MAX_HOPS:
+                return None
+            steps.extend(target.split("/")[::-1])
+        return "/".join(real)
+
+    def walk(self, base: str, glob: tuple[str, ...]) -> Iterator[str]:
+        """Names below ``base`` that fit, and every one at which a link leads outside."""
+        real = self.resolve(base)
+        if real is None or not glob:
+            yield base
+        elif glob[0] == ANY_FOLDERS:
+            yield from self._any_folders(base, glob[1:])
+        else:
+            for name in sorted(self.children.get(real, ())):
+                if fnmatch.fnmatchcase(name, glob[0]):
+                    yield from self.walk(_join(base, name), glob[1:])
+
+    def _any_folders(self, base: str, rest: tuple[str, ...]) -> Iterator[str]:
+        """Each folder below is looked at once, by whichever name: links make as many names as they like. Without ``rest``, all files."""
+        folders, seen = [base], set[str]()
+        while folders:
+            folder = folders.pop()
+            real = self.resolve(folder)
+            if real is None or (real not in self.children and folder != base and not rest):
+                yield folder
+            elif real in self.children and real not in seen:
+                seen.add(real)
+                folders.extend(_join(folder, name) for name in sorted(self.children[real], reverse=True))
+                if rest:
+                    yield from self.walk(folder, rest)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -1,0 +1,145 @@
+"""Files of a repository by which an agent could be made to act."""
+
+# ruff: noqa: E501 - a row of a table stays one line
+
+import json
+import tomllib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.agents.project import PROJECT_FILES, PROJECT_FILES_OF, Found, find, granted, neutralised
+from orchestrator.model.agent import ProjectFile
+
+HEX = "a" * 64
+
+
+def paths(files: list[str], links: dict[str, str] | None = None, start: str = "", agent: str = "claude") -> list[str]:
+    search = find(files, links or {}, PROJECT_FILES_OF[agent], start)
+    assert search.refused == ()
+    return [one.path for one in search.found]
+
+
+@pytest.mark.parametrize(
+    ("agent", "path"),
+    [
+        ("claude", ".claude/settings.json"), ("claude", ".claude/settings.local.json"), ("claude", ".mcp.json"), ("codex", ".codex/config.toml"), ("codex", ".codex/hooks.json"),
+        ("opencode", "opencode.json"), ("opencode", "opencode.jsonc"), ("opencode", ".opencode/opencode.jsonc"), ("opencode", ".opencode/plugin/a.ts"), ("opencode", ".opencode/plugins/d/a.js"), ("opencode", ".opencode/tool/a.js"),
+        ("gemini", ".gemini/settings.json"), ("gemini", ".gemini/extensions/x/gemini-extension.json"), ("gemini", ".gemini/.env"), ("qwen", ".qwen/settings.json"), ("pi", ".pi/extensions/e.ts"), ("pi", ".pi/settings.json"),
+    ],
+)  # fmt: skip
+def test_found(agent: str, path: str) -> None:
+    assert paths([path, "README.md"], agent=agent) == [path]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["AGENTS.md", "CLAUDE.md", ".claude/settings.json.md", "x/.claude/settings.json", ".claude/notes/settings.json", "mcp.json", ".claude", "GEMINI.md", ".opencode/plugin"],
+)  # fmt: skip
+def test_left_alone(path: str) -> None:
+    """Instructions, other names, and folders where the agent does not start."""
+    for agent in PROJECT_FILES_OF:
+        assert paths([path], agent=agent) == []
+
+
+def test_start_in_a_folder() -> None:
+    """Agents read the folder in which they start, and some those above it."""
+    files = [".mcp.json", "a/.mcp.json", "a/b/.mcp.json", "a/c/.mcp.json"]
+    assert paths(files, start="a/b") == [".mcp.json", "a/.mcp.json", "a/b/.mcp.json"]
+
+
+@pytest.mark.parametrize(
+    ("links", "real"),
+    [
+        pytest.param({".claude": "conf/x"}, "conf/x/settings.json", id="folder"),
+        pytest.param({".claude": "one", "one": "./conf"}, "conf/settings.json", id="two-hops"),
+        pytest.param({".claude/settings.json": "../shared/s.json"}, "shared/s.json", id="file"),
+        pytest.param({".claude": "a/../conf", "a": "deep/down"}, "deep/conf/settings.json", id="dots-behind-a-link-are-the-kernel's"),
+        pytest.param({".claude": "here/conf", "here": "."}, "conf/settings.json", id="root"),
+    ],
+)
+def test_links_are_followed(links: dict[str, str], real: str) -> None:
+    """A mount goes over what a link points to: no mount can cover the link itself."""
+    assert paths([real, "deep/down/x"], links) == [real]
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        pytest.param({".claude": "/home/agent"}, id="absolute"), pytest.param({".claude": "../outside"}, id="above"), pytest.param({".mcp.json": ".mcp.json"}, id="itself"),
+        pytest.param({".claude": "b", "b": ".claude"}, id="circle"), pytest.param({".claude/settings.json": "/etc/passwd"}, id="file"),
+        pytest.param({".claude": "x/y", "x": "a/../../.."}, id="dots"),
+    ],
+)  # fmt: skip
+def test_links_out_are_refused(links: dict[str, str]) -> None:
+    search = find(["README.md"], links, PROJECT_FILES_OF["claude"])
+    assert search.found == ()
+    assert len(search.refused) == 1
+
+
+@pytest.mark.parametrize(
+    "links", [{"out": "/etc"}, {".claude/skills": "../../x"}, {".claude": "nowhere"}, {".claude/settings.json": "gone"}, {"CLAUDE.md": "/x"}]
+)
+def test_other_links_do_not_matter(links: dict[str, str]) -> None:
+    """Those elsewhere; and one that leads to nothing in the repository: what comes to be there is the agent's own doing."""
+    assert paths(["README.md"], links) == []
+
+
+def test_links_in_any_folder() -> None:
+    """``**``, and links that multiply names without end."""
+    links = {".opencode/plugin/again": ".", ".opencode/plugin/up": "..", ".opencode/plugin/other": "../../lib"}
+    assert sorted(paths([".opencode/plugin/p.js", "lib/q/r.js"], links, agent="opencode")) == [".opencode/plugin/p.js", "lib/q/r.js"]
+    many = {f"d{depth}/{side}": f"../d{depth + 1}" for depth in range(30) for side in "ab"}
+    assert paths(["d30/p.js"], {**many, ".opencode/plugin": "../d0"}, agent="opencode") == ["d30/p.js"]
+
+
+def test_deep() -> None:
+    assert len(paths([".opencode/plugin/" + "d/" * 1500 + "p.js"], agent="opencode")) == 1
+
+
+def test_too_many() -> None:
+    search = find([f".opencode/plugin/{number}.js" for number in range(3000)], {}, PROJECT_FILES_OF["opencode"])
+    assert len(search.found) == 2000
+    assert "more than 2000" in search.refused[0]
+
+
+FOUND = (Found(".mcp.json", "shared/mcp.json", "{}\n"),)
+GRANT = f"shared/mcp.json@sha256:{HEX}"
+
+
+def test_neutral() -> None:
+    """The grant names the file that has the content, not the link."""
+    (one,) = neutralised(FOUND, {"shared/mcp.json": HEX}, ())
+    assert (one.path, one.content, one.digest, one.grant_text) == ("shared/mcp.json", "{}\n", HEX, GRANT)
+    assert neutralised(FOUND, {"shared/mcp.json": HEX}, (GRANT,)) == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "digest"), [("shared/mcp.json", "b" * 64), ("x/shared/mcp.json", HEX), ("mcp.json", HEX), ("shared/mcp.json", ""), ("shared/mcp.json", HEX[:-1])]
+)  # fmt: skip
+def test_not_granted(path: str, digest: str) -> None:
+    """Another content, another file, or one that nobody could read."""
+    assert granted((GRANT,), "shared/mcp.json", HEX)
+    assert not granted((GRANT, "shared/mcp.json@sha256:"), path, digest)
+
+
+@pytest.mark.parametrize("row", PROJECT_FILES, ids=lambda row: row.glob)
+def test_neutral_contents_are_valid(row: ProjectFile) -> None:
+    """In the format of the file: an empty file where JSON is wanted ends some agents."""
+    if row.neutral.startswith("{"):
+        assert json.loads(row.neutral) == {}
+    elif row.glob.endswith(".toml"):
+        assert tomllib.loads(row.neutral) == {}
+    else:
+        assert row.neutral == "" or row.neutral.startswith("export ")
+
+
+NAMES = st.lists(st.sampled_from([".claude", "settings.json", "a", "..", ".", "", ".mcp.json"]), min_size=1, max_size=4).map("/".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(NAMES, max_size=6), st.dictionaries(NAMES, NAMES, max_size=6))
+def test_any_tree(files: list[str], links: dict[str, str]) -> None:
+    search = find(files, links, PROJECT_FILES)
+    assert all(one.path in files for one in search.found)
