@@ -21,7 +21,7 @@ from orchestrator.presets.resolve import npm_settings
 
 THREADS = 4
 DEADLINE_S = 900.0  # of one package; the largest has more than 100 MiB
-PAUSES_S = (1.0, 4.0)  # before another try where the registry did not answer, or said that it is busy
+PAUSES_S = (0.5, 2.0)  # before another try where the registry did not answer, or said that it is busy
 MAX_UNKNOWN_BYTES = 1 << 30  # where a lock is being made and no size is known yet
 
 Say = Callable[[str], None]
