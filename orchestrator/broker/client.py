@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from orchestrator.agents.hookconfig import HooksConfig
+from orchestrator.agents.hookconfig import as_plain as hooks_plain
 from orchestrator.audit.log import AuditLog
 from orchestrator.audit.record import EMPTY, Head
 from orchestrator.egress.config import EgressConfig, as_plain
@@ -84,7 +86,7 @@ class Broker:
     # --- the network
 
     def prepare(self, *parts: str) -> None:
-        """Say early that ``egress`` or ``guard`` will come: the broker loads what it needs meanwhile."""
+        """Say early that ``egress``, ``guard`` or ``hooks`` will come: the broker loads what it needs meanwhile."""
         if parts:
             self._send({"prepare": list(parts)})
 
@@ -167,6 +169,35 @@ class Broker:
         self._send({"end_guard": 1})
         answer = self._expect("removed", "remove what was made with Docker", _SWEEP_S)
         return from_plain(tuple[str, ...], answer["removed"]), from_plain(tuple[str, ...], answer["left"])
+
+    # --- the agent's hooks
+
+    def begin_hooks(self, config: HooksConfig) -> None:
+        """Make ready what judges the agent's tool calls; ``listen_hooks`` opens it.
+
+        Raises:
+            EnvironmentFailed: it cannot be had.
+        """
+        self._send({"hooks": hooks_plain(config)})
+        self._expect("hooks", "set up the agent's hooks")
+
+    def listen_hooks(self, listener: int) -> None:
+        """Answer the agent's questions through the socket that listens inside: a descriptor, which stays the caller's to close.
+
+        Raises:
+            EnvironmentFailed: the broker did not take it.
+        """
+        self._send({"calls": "listen"}, (listener,))
+        self._expect("calls", "take the sandbox's socket for hooks")
+
+    def quiet_hooks(self) -> None:
+        """Close what ``listen_hooks`` opened. Raises EnvironmentFailed."""
+        self._send({"calls": None})
+        self._expect("calls", "close the sandbox's socket for hooks")
+
+    def notify_agent(self, text: str) -> None:
+        """Tell the agent's model with the answer to one of its next tool calls, where the agent passes words on. Not answered."""
+        self._send({"notify": text})
 
     def _expect(self, member: str, deed: str, deadline_s: float = _DEADLINE_S) -> dict[str, object]:
         answer = self._answer(member, deadline_s)

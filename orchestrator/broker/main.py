@@ -1,4 +1,5 @@
-"""The broker process. Few imports: standard library, the event log; egress where the run has a network, the guard where it has Docker.
+"""The broker process. Few imports: standard library, the event log; egress where the run has a network, the guard where it has Docker,
+hooks where an agent asks before its tool calls.
 
     python -I -S -c '...' FD RUN_ID RUN_FOLDER RECOVER-COMMAND-JSON
 
@@ -6,7 +7,7 @@ Lines of JSON come in over FD; those that say so are answered, in their order:
 
     {"event": KIND, "facts": {...}}            written to the log
     {"sync": N}                                {"events", "head"}: everything before is on disk
-    {"prepare": [PART...]}                     egress, guard: will be asked for, so load them while the main process does other things
+    {"prepare": [PART...]}                     egress, guard, hooks: will be asked for, so load them while others work
     {"egress": CONFIG}                         {"egress": "ready"}: see orchestrator/egress/config.py
     {"phase": NAME, "listen": [NAME...]}       {"phase": NAME}; as many listening sockets come with the line
     {"phase": null}                            {"phase": null}: listeners and connections are closed
@@ -14,6 +15,10 @@ Lines of JSON come in over FD; those that say so are answered, in their order:
     {"docker": NAME, "listen": [NAME...]}      {"docker": NAME}; the socket that listens inside comes with the line, and the porter's
     {"docker": null}                           {"docker": null}: clients are gone, their containers go on
     {"end_guard": 1}                           {"removed", "left"}: nothing of Docker's is left, or what
+    {"hooks": CONFIG}                          {"hooks": "ready"}: see orchestrator/agents/hookconfig.py
+    {"calls": "listen"}                        {"calls": "listen"}; the socket that listens inside comes with the line
+    {"calls": null}                            {"calls": null}: no call is answered any more
+    {"notify": TEXT}                           told to the agent's model with an answer to one of its calls
     {"network": 1}                             {"network": {...}}: what went out so far
     {"end": true}                              {"events", "head"}; then it ends
 
@@ -38,7 +43,9 @@ from orchestrator.model.network import NO_USE
 
 if TYPE_CHECKING:
     from orchestrator.broker.docker import DockerSide
+    from orchestrator.broker.hooks import HookSide
     from orchestrator.egress.server import Egress
+    from orchestrator.egress.standins import BoundSecret
 
 _PR_SET_DUMPABLE = 4
 
@@ -52,6 +59,8 @@ class Service:
         self._lines = Lines(sock)
         self._egress: Egress | None = None
         self._docker: DockerSide | None = None
+        self._hooks: HookSide | None = None
+        self._secrets: tuple[BoundSecret, ...] = ()  # what is taken out of what agents say
 
     def run(self) -> bool:
         """Do what the lines say until the end; True when the main process said goodbye."""
@@ -63,6 +72,10 @@ class Service:
             if "prepare" in message:
                 self._prepare(message["prepare"])
                 continue
+            if "notify" in message:
+                if self._hooks is not None:
+                    self._hooks.notify(str(message["notify"]))
+                continue
             if "end" in message:
                 self.quiet()
             answer = self._answer(message)
@@ -72,7 +85,13 @@ class Service:
         return False
 
     def quiet(self) -> None:
-        """End guard and egress for good: what they have to tell is in the log afterwards."""
+        """End hooks, guard and egress for good: what they have to tell is in the log afterwards."""
+        if self._hooks is not None:
+            self._hooks.quiet()
+            self._hooks = None
+        self._quiet_network()
+
+    def _quiet_network(self) -> None:
         if self._docker is not None:
             self._docker.close()
             self._docker = None
@@ -91,6 +110,10 @@ class Service:
             return self._listen_docker(message["docker"], message.get("listen", []))
         if "end_guard" in message:
             return self._end_guard()
+        if "hooks" in message:
+            return self._begin_hooks(message["hooks"])
+        if "calls" in message:
+            return self._listen_hooks(message["calls"])
         if "network" in message:
             return {"network": to_plain(NO_USE if self._egress is None else self._egress.use())}
         self._log.sync()
@@ -103,6 +126,8 @@ class Service:
                 importlib.import_module("orchestrator.egress.server")
             if "guard" in parts:
                 importlib.import_module("orchestrator.broker.docker")
+            if "hooks" in parts:
+                importlib.import_module("orchestrator.broker.hooks")
 
     def _begin_guard(self, config: object) -> dict[str, object]:
         from orchestrator.broker.docker import DockerSide, GuardFailed
@@ -138,13 +163,53 @@ class Service:
         self._docker = None
         return {"removed": list(removed), "left": list(left)}
 
+    def _begin_hooks(self, config: object) -> dict[str, object]:
+        from orchestrator.agents.hookconfig import parse
+        from orchestrator.broker.hooks import HookSide
+
+        if self._hooks is not None:
+            self._hooks.quiet()
+            self._hooks = None
+        try:
+            self._hooks = HookSide(parse(config), self._log.write, self._redact)
+        except ValueError as problem:
+            return {"failed": f"the agent's hooks could not be set up: {problem}", "remedy": "report this", "code": "hooks"}
+        return {"hooks": "ready"}
+
+    def _listen_hooks(self, calls: object) -> dict[str, object]:
+        if calls is None:
+            if self._hooks is not None:
+                self._hooks.quiet()
+            return {"calls": None}
+        try:
+            (listener,) = self._lines.take_sockets(1)
+        except ValueError as problem:
+            return {"failed": f"the sandbox's socket for hooks did not arrive: {problem}", "remedy": None, "code": "hooks"}
+        if self._hooks is None:
+            listener.close()
+            return {"failed": "this run's agent has no hooks", "remedy": None, "code": "hooks"}
+        self._hooks.listen(listener)
+        return {"calls": calls}
+
+    def _redact(self, text: str) -> str:
+        """Without the values that this process holds; an agent should have none of them."""
+        if not self._secrets:
+            return text
+        from orchestrator.egress.standins import Scrubber
+
+        scrubber = Scrubber(self._secrets)
+        clean = scrubber.feed(text.encode("utf-8", "surrogateescape")) + scrubber.finish()
+        return clean.decode("utf-8", "surrogateescape")
+
     def _begin(self, config: object) -> dict[str, object]:
         from orchestrator.egress.config import parse
         from orchestrator.egress.server import Egress, EgressFailed
 
-        self.quiet()
+        self._quiet_network()
         try:
-            self._egress = Egress(parse(config), self._log.write)
+            parsed = parse(config)
+            self._secrets = parsed.secrets
+            self._egress = Egress(parsed, self._log.write)
         except (EgressFailed, ValueError, OSError) as problem:
             return {"failed": f"the way out could not be set up: {problem}", "remedy": "run aienv doctor"}
         return {"egress": "ready"}

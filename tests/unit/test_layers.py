@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "rim",
         ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client",
-         "launcher.connect", "launcher.main", "launcher.prelude",
+         "launcher.connect", "launcher.hook", "launcher.main", "launcher.prelude",
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
          "harvest.receive", "presets.resolve", "trees",
          "egress.attempts", "egress.connect", "egress.own_addresses", "egress.pushes",
@@ -78,7 +78,8 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "__main__": (f"{PACKAGE}.cli.main",),
     "backends.docker": ("docker", "requests", "urllib3"),  # a third of a second that a local run does not need
     "backends.select": (f"{PACKAGE}.backends.docker", f"{PACKAGE}.backends.local"),  # only the one that is used
-    "broker.main": (f"{PACKAGE}.egress", f"{PACKAGE}.broker.docker"),  # a run without a network, or without Docker, needs none of it
+    # A run without a network, without Docker or without an agent that asks needs none of it.
+    "broker.main": (f"{PACKAGE}.egress", f"{PACKAGE}.broker.docker", f"{PACKAGE}.broker.hooks", f"{PACKAGE}.agents.hookconfig"),
     "egress": (f"{PACKAGE}.egress.tls", f"{PACKAGE}.egress.sshagent"),  # ssl, and the arithmetic of keys: most runs need neither
     "devcontainer.life.whole": (f"{PACKAGE}.devcontainer.life.made",),  # a container that is there needs nothing of it
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
