@@ -1,0 +1,336 @@
+"""A user's own agent as a file of about twenty lines, without code: YAML in, ``Profile`` out. Pure.
+
+It is the user's (``<configuration>/agents/NAME.yaml``) and never read from a repository: it decides what is installed, which variables
+hold credentials, and which hosts are reached.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn, cast, get_args
+
+from orchestrator.agents.lock import MAX_PACKAGES
+from orchestrator.config.names import allowing_rule
+from orchestrator.config.node import KIND_NAMES, Node, shown
+from orchestrator.config.values import VARIABLE_NAME, BadValue, list_of, nearest, number, one_line, one_of, scalar, truth, whole
+from orchestrator.config.yamlfile import parse_yaml
+from orchestrator.errors import ConfigError
+from orchestrator.model.agent import (
+    PERMISSION_MODES,
+    Additions,
+    AgentFile,
+    Credential,
+    Dialect,
+    Document,
+    FileFormat,
+    PermissionMode,
+    Profile,
+    Program,
+    ProjectFile,
+    Runtime,
+    Value,
+)
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+RESERVED = frozenset(["command", "node"])
+FIELDS = ("prompt", "model", "session", "base_url", "key", "home")
+
+_FIELD = re.compile(r"\{([a-z][a-z_]*)\}")
+_NPM = re.compile(r"((?:@[a-z0-9~_-][a-z0-9._~-]*/)?[a-z0-9~_-][a-z0-9._~{}-]*)@([0-9A-Za-z][0-9A-Za-z.+_-]*)", re.ASCII)
+_PYPI = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([0-9A-Za-z][0-9A-Za-z.+!_-]*)", re.ASCII)
+_PROGRAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}", re.ASCII)
+
+Parse = Callable[[Node], object]
+
+
+def parse_manifest(data: bytes, source: str, name: str) -> Profile:
+    """``name``: that of the file, without its ending; it is the agent's.
+
+    Raises:
+        ConfigError: with file, line, key and, where there is one, the nearest valid choice.
+    """
+    root = parse_yaml(data, source)
+    if not NAME.fullmatch(name) or name in RESERVED:
+        _refuse(source, 1, "", BadValue(f"{shown(name)} is no name for an agent", "use up to 40 small letters, digits and '-'"))
+    members = _members(root, source, "", (*_KEYS, "version", "program", "modes", "credentials", "files", "project_files"))
+    version = members.get("version")
+    if version is None or version.text != "1":
+        _refuse(source, version.line if version else 1, "version", BadValue("is not 1", "begin the file with version: 1"))
+    values = {key: _value(parse, members[key], source, key) for key, parse in _KEYS.items() if key in members}
+    if "program" not in members or "headless" not in members:
+        missing = "program" if "program" not in members else "headless"
+        _refuse(source, 1, missing, BadValue("is missing", _EXAMPLES[missing]))
+    headless = _words(values, "headless")
+    if not any("{prompt}" in word for word in headless):
+        problem = BadValue("does not hold {prompt}", "name the place of the prompt: " + _EXAMPLES["headless"])
+        _refuse(source, members["headless"].line, "headless", problem)
+    env = cast(tuple[tuple[str, str], ...], values.get("env", ()))
+    files = tuple(_file(item, source, f"files.{number}") for number, item in enumerate(_items(members.get("files"), source, "files")))
+    return Profile(
+        name=name,
+        title=str(values.get("title", name)),
+        program=_program(members["program"], source),
+        headless=headless,
+        interactive=_words(values, "interactive"),
+        resume=_words(values, "resume"),
+        resume_interactive=_words(values, "resume_interactive"),
+        model=_words(values, "model"),
+        modes=_modes(members.get("modes"), source),
+        credentials=tuple(_credential(one, source, i) for i, one in enumerate(_items(members.get("credentials"), source, "credentials"))),
+        base=Additions(env=env, files=files),
+        hosts=_words(values, "hosts"),
+        sessions=_words(values, "sessions"),
+        leavings=_words(values, "leavings"),
+        project_files=tuple(
+            _project_file(one, source, i) for i, one in enumerate(_items(members.get("project_files"), source, "project_files"))
+        ),
+        dialect=cast(Dialect, values.get("dialect", "text")),
+        settings=cast(Dialect, values.get("settings", "text")),
+    )
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _filled_word(node: Node) -> str:
+    """A word or text; of fields in braces only those that there are."""
+    text = scalar(node, "a word")
+    for field in _FIELD.findall(text):
+        if field not in FIELDS and field not in ("arch", "machine"):
+            known = ", ".join(f"{{{one}}}" for one in FIELDS)
+            raise BadValue(f"unknown field {shown('{' + field + '}')}{nearest(field, FIELDS)}", f"there are {known}")
+    return text
+
+
+def _word_list(node: Node) -> tuple[str, ...]:
+    """Words; they may repeat. An empty list is none."""
+    if node.kind != "list":
+        raise BadValue(f"expected a list of words, found {KIND_NAMES[node.kind]}", "write it as [--model, '{model}']")
+    if len(node.items) > 200:
+        raise BadValue("has more than 200 words")
+    return tuple(_filled_word(item) for item in node.items)
+
+
+def _below_home(node: Node) -> str:
+    text = one_line(node, "a folder below the home")
+    if text.startswith("/") or ".." in text.split("/") or text.removeprefix("~/").strip("/") == "":
+        raise BadValue(f"{shown(text)} is no folder below the home", "write it as .my-agent/sessions")
+    return text.removeprefix("~/").strip("/")
+
+
+def _file_path(node: Node) -> str:
+    text = one_line(node, "a path")
+    if not text.startswith(("/", "~/")) or ".." in text.split("/") or text.endswith("/"):
+        raise BadValue(f"{shown(text)} is neither an absolute path nor one below ~/", "write it as ~/.my-agent/settings.json")
+    return text
+
+
+def _variable(node: Node) -> str:
+    text = one_line(node, "the name of a variable")
+    if not VARIABLE_NAME.fullmatch(text) or text.startswith("AIENV"):
+        raise BadValue(f"{shown(text)} is not a variable name", "use letters, digits and _; not a digit first")
+    return text
+
+
+def _variables(node: Node) -> tuple[tuple[str, str], ...]:
+    if node.kind != "map":
+        raise BadValue(f"expected a map of names and values, found {KIND_NAMES[node.kind]}", "write it as env: {NAME: value}")
+    return tuple((_variable(Node("text", name)), _filled_word(value)) for name, value in node.members)
+
+
+def _extra_package(node: Node) -> str:
+    text = one_line(node, "a package")
+    if not (_NPM.fullmatch(text) or _PYPI.fullmatch(text) or _PROGRAM_NAME.fullmatch(text)):
+        raise BadValue(f"{shown(text)} is no package", "write it as NAME, NAME@VERSION (npm) or NAME==VERSION (pypi)")
+    return text
+
+
+def _entry(node: Node) -> str:
+    text = _filled_word(node)
+    if not text or text.startswith("/") or ".." in text.split("/") or not text.isprintable():
+        raise BadValue(f"{shown(text)} is no path below the agent's folder", "write it as node_modules/NAME/dist/cli.js")
+    return text
+
+
+def _glob(node: Node) -> str:
+    text = one_line(node, "a path inside the workspace")
+    if text.startswith(("/", "~")) or ".." in text.split("/"):
+        raise BadValue(f"{shown(text)} leaves the workspace", "write it relative to the top of the repository")
+    return text
+
+
+def _plain(node: Node) -> Value:
+    """Any value, for a document of settings."""
+    if node.kind == "map":
+        return {name: _plain(item) for name, item in node.members}
+    if node.kind == "list":
+        return [_plain(item) for item in node.items]
+    match node.kind:
+        case "nothing":
+            return None
+        case "truth":
+            return truth(node)
+        case "integer" if re.fullmatch(r"[0-9]{1,15}", node.text, re.ASCII):
+            return cast(int, whole(0, 10**15)(node))
+        case "number" if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", node.text, re.ASCII):
+            return cast(float, number(0, 1e9)(node))
+        case "integer" | "number":
+            raise BadValue(f"the number {shown(node.text)} is not one that is taken here", f'quote it: "{shown(node.text)}"')
+        case _:
+            return _filled_word(node)
+
+
+_DIALECTS = get_args(Dialect)
+_KEYS: Mapping[str, Parse] = {
+    "title": one_line,
+    "headless": _word_list,
+    "interactive": _word_list,
+    "resume": _word_list,
+    "resume_interactive": _word_list,
+    "model": _word_list,
+    "env": _variables,
+    "hosts": list_of(allowing_rule, 100),
+    "sessions": list_of(_below_home, 100),
+    "leavings": list_of(one_line, 100),
+    "dialect": one_of(*_DIALECTS),
+    "settings": one_of(*_DIALECTS),
+}
+_EXAMPLES = {
+    "program": "write program: {npm: NAME@VERSION, entry: node_modules/NAME/...}, {pypi: NAME==VERSION, entry: NAME} or {image: NAME}",
+    "headless": "headless: [-p, '{prompt}']",
+}
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _program(node: Node, source: str) -> Program:
+    members = _members(node, source, "program", ("npm", "pypi", "image", "entry", "runtime", "extra"))
+    kinds = [kind for kind in ("npm", "pypi", "image") if kind in members]
+    if len(kinds) != 1:
+        _refuse(source, node.line, "program", BadValue("needs one of npm, pypi and image", _EXAMPLES["program"]))
+    kind, key = kinds[0], f"program.{kinds[0]}"
+    text = str(_value(one_line, members[kind], source, key))
+    allowed = ("image",) if kind == "image" else ("pypi", "entry", "extra") if kind == "pypi" else ("npm", "entry", "runtime", "extra")
+    _only(members, source, "program", allowed)
+    if kind == "image":
+        if not _PROGRAM_NAME.fullmatch(text):
+            _refuse(source, members[kind].line, key, BadValue(f"{shown(text)} is no name of a program", "write it as on a command line"))
+        return Program("image", "", "", text)
+    found = (_NPM if kind == "npm" else _PYPI).fullmatch(text)
+    if found is None:
+        form = "NAME@1.2.3" if kind == "npm" else "NAME==1.2.3"
+        _refuse(source, members[kind].line, key, BadValue(f"{shown(text)} names no package in one version", f"write it as {form}"))
+    if "entry" not in members:
+        _refuse(source, node.line, "program.entry", BadValue("is missing", _EXAMPLES["program"]))
+    entry = str(_value(_entry, members["entry"], source, "program.entry"))
+    extra: tuple[str, ...] = ()
+    if "extra" in members:
+        extra = cast(tuple[str, ...], _value(list_of(_extra_package, MAX_PACKAGES), members["extra"], source, "program.extra"))
+    if kind == "pypi":
+        return Program("pypi", found[1], found[2], entry, "python", extra)
+    runtime = _value(one_of("none", "node"), members["runtime"], source, "program.runtime") if "runtime" in members else "none"
+    return Program("npm", found[1], found[2], entry, cast(Runtime, runtime), extra)
+
+
+def _modes(node: Node | None, source: str) -> Mapping[PermissionMode, Additions]:
+    if node is None:
+        return {"bypass": Additions()}
+    found: dict[PermissionMode, Additions] = {}
+    for name, inner in _members(node, source, "modes", PERMISSION_MODES).items():
+        key = f"modes.{name}"
+        parts = _members(inner, source, key, ("args", "env"))
+        args = _value(_word_list, parts["args"], source, f"{key}.args") if "args" in parts else ()
+        env = _value(_variables, parts["env"], source, f"{key}.env") if "env" in parts else ()
+        additions = Additions(cast(tuple[str, ...], args), cast(tuple[tuple[str, str], ...], env))
+        found[cast(PermissionMode, name)] = additions
+    if not found:
+        _refuse(source, node.line, "modes", BadValue("has no mode", f"name some of {', '.join(PERMISSION_MODES)}, or leave the line out"))
+    return found
+
+
+def _credential(node: Node, source: str, number: int) -> Credential:
+    key = f"credentials.{number}"
+    if node.kind in ("text", "word"):
+        return Credential(str(_value(_variable, node, source, key)))
+    members = _members(node, source, key, ("name", "base", "model", "env"))
+    if "name" not in members:
+        _refuse(source, node.line, f"{key}.name", BadValue("is missing", "write credentials: [{name: MY_API_KEY, base: MY_BASE_URL}]"))
+    env = _value(_variables, members["env"], source, f"{key}.env") if "env" in members else ()
+    return Credential(
+        str(_value(_variable, members["name"], source, f"{key}.name")),
+        str(_value(_variable, members["base"], source, f"{key}.base")) if "base" in members else None,
+        str(_value(one_line, members["model"], source, f"{key}.model")) if "model" in members else None,
+        Additions(env=cast(tuple[tuple[str, str], ...], env)),
+    )
+
+
+def _file(node: Node, source: str, key: str) -> AgentFile:
+    members = _members(node, source, key, ("path", "format", "content", "locked"))
+    for wanted in ("path", "content"):
+        if wanted not in members:
+            _refuse(source, node.line, f"{key}.{wanted}", BadValue("is missing", "a file has path, format and content"))
+    path = str(_value(_file_path, members["path"], source, f"{key}.path"))
+    kind = "text"
+    if "format" in members:
+        kind = str(_value(one_of(*get_args(FileFormat)), members["format"], source, f"{key}.format"))
+    content = members["content"]
+    if content.kind not in (("text", "word") if kind == "text" else ("map",)):
+        wanted = "text" if kind == "text" else "a map"
+        problem = BadValue(f"expected {wanted} for the format {kind}, found {KIND_NAMES[content.kind]}")
+        _refuse(source, content.line, f"{key}.content", problem)
+    value = _value(_plain, content, source, f"{key}.content")
+    locked = bool(_value(truth, members["locked"], source, f"{key}.locked")) if "locked" in members else True
+    return AgentFile(path, cast(FileFormat, kind), cast(Document | str, value), locked)
+
+
+def _project_file(node: Node, source: str, number: int) -> ProjectFile:
+    key = f"project_files.{number}"
+    members = _members(node, source, key, ("glob", "neutral"))
+    if "glob" not in members:
+        _refuse(source, node.line, f"{key}.glob", BadValue("is missing", "write project_files: [{glob: .my/hooks.json, neutral: '{}'}]"))
+    neutral = str(_value(lambda one: scalar(one, "text"), members["neutral"], source, f"{key}.neutral")) if "neutral" in members else ""
+    return ProjectFile(str(_value(_glob, members["glob"], source, f"{key}.glob")), neutral)
+
+
+# --- walking ---------------------------------------------------------------------------------------------------------
+
+
+def _members(node: Node, source: str, path: str, known: Iterable[str]) -> dict[str, Node]:
+    known = tuple(known)
+    if node.kind != "map":
+        _refuse(source, max(node.line, 1), path, BadValue(f"expected a map with {', '.join(known)}, found {KIND_NAMES[node.kind]}"))
+    for name, member in node.members:
+        if name not in known:
+            inner = f"{path}.{shown(name)}" if path else shown(name)
+            _refuse(source, member.line, inner, BadValue(f"unknown key{nearest(name, known)}", f"valid here: {', '.join(known)}"))
+    return dict(node.members)
+
+
+def _only(members: Mapping[str, Node], source: str, path: str, allowed: tuple[str, ...]) -> None:
+    for name, member in members.items():
+        if name not in allowed:
+            problem = BadValue(f"has no meaning beside {allowed[0]}", f"valid here: {', '.join(allowed)}")
+            _refuse(source, member.line, f"{path}.{name}", problem)
+
+
+def _items(node: Node | None, source: str, path: str) -> tuple[Node, ...]:
+    if node is None:
+        return ()
+    if node.kind != "list" or len(node.items) > 100:
+        _refuse(source, node.line, path, BadValue(f"expected a list of at most 100 items, found {KIND_NAMES[node.kind]}"))
+    return node.items
+
+
+def _words(values: Mapping[str, object], key: str) -> tuple[str, ...]:
+    return cast(tuple[str, ...], values.get(key, ()))
+
+
+def _value(parse: Parse, node: Node, source: str, path: str) -> object:
+    try:
+        return parse(node)
+    except BadValue as problem:
+        _refuse(source, node.line, path, problem)
+
+
+def _refuse(source: str, line: int, path: str, problem: BadValue) -> NoReturn:
+    raise ConfigError(f"{source}:{line}: {path + ': ' if path else ''}{problem}", remedy=problem.remedy) from problem
