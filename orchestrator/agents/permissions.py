@@ -193,7 +193,9 @@ _EVENTS = (("PreToolUse", "pre"), ("PostToolUse", "post"))
 
 def _matching(matcher: str, command: str, milliseconds: bool = False) -> Value:
     timeout = HOOK_TIMEOUT_S * (1000 if milliseconds else 1)
-    return {"matcher": matcher, "hooks": [{"type": "command", "command": command, "timeout": timeout}]}
+    # What gemini and qwen call it when it refuses; the others have no name for it.
+    name: Document = {"name": "aienv"} if milliseconds else {}
+    return {"matcher": matcher, "hooks": [{**name, "type": "command", "command": command, "timeout": timeout}]}
 
 
 def _values(texts: list[str]) -> Value:
