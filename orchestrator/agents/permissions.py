@@ -47,8 +47,7 @@ class HookPlace:
 
     def shell(self, phase: str) -> str:
         """For agents that run their hooks by a shell. They take every code but 2 for consent, also that of a program that is not there."""
-        text = "aienv: the policy program did not run, so the call is refused"
-        return f"{shlex.join(self.command(phase))}; s=$?; case $s in 0|2) exit $s;; esac; echo {shlex.quote(text)} >&2; exit 2"
+        return f"{shlex.join(self.command(phase))} || {{ echo 'aienv: call refused' >&2; exit 2; }}"
 
 
 def permissions(dialect: Dialect, rules: DenyRules, hooks: HookPlace | None, *, project_hooks: bool = False) -> Additions:

@@ -93,9 +93,10 @@ class HookSide:
 
     def _tell(self, phase: str, call: ToolCall | Deny, document: object, verdict: Allow | Deny) -> None:
         decision = "deny" if isinstance(verdict, Deny) else "allow"
+        given = _arguments(document)
         with self._lock:
             self._events += 1
-            duration_s = self._duration(phase, call)
+            duration_s = self._duration(phase, call, given)
             if self._events > MAX_EVENTS:
                 self._beyond[decision] += 1
                 return
@@ -105,20 +106,21 @@ class HookSide:
         if isinstance(verdict, Deny):
             facts |= {"rule": verdict.rule, "reason": self._redact(verdict.reason)[:MAX_INPUT]}
         if phase == "pre":
-            facts["input"] = self._redact(_arguments(document))[:MAX_INPUT]
+            facts["input"] = self._redact(given)[:MAX_INPUT]
         elif isinstance(call, ToolCall):
             facts |= {"ok": call.ok, "duration_s": duration_s}
         self._write("agent.tool", facts)
 
-    def _duration(self, phase: str, call: ToolCall | Deny) -> float | None:
-        """As the agent says, or from the question before to the one after."""
-        if isinstance(call, Deny) or call.id is None:
-            return None if isinstance(call, Deny) else call.duration_s
+    def _duration(self, phase: str, call: ToolCall | Deny, given: str) -> float | None:
+        """As the agent says, or from the question before to the one after. Gemini gives its calls no names."""
+        if isinstance(call, Deny):
+            return None
+        name = call.id or f"{call.tool} {hash(given)}"
         if phase == "pre":
             if len(self._begun) < _MAX_OPEN:
-                self._begun[call.id] = time.monotonic()
+                self._begun[name] = time.monotonic()
             return None
-        begun = self._begun.pop(call.id, None)
+        begun = self._begun.pop(name, None)
         measured = None if begun is None else round(time.monotonic() - begun, 3)
         return measured if call.duration_s is None else call.duration_s
 

@@ -16,7 +16,6 @@ RULES = DenyRules(read=(".env", ".ssh/*", "keys/", "a/**/b.pem"), run=("curl", "
 NOTHING = DenyRules()
 HOOKS = HookPlace(("/usr/bin/python3", "-I", "-S", "/run/aienv/hook.py"), "claude")
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
-REFUSED = "echo 'aienv: the policy program did not run, so the call is refused' >&2; exit 2"
 
 
 def document(additions: Additions, path: str) -> Document:
@@ -43,7 +42,7 @@ def test_claude() -> None:
     }  # fmt: skip
     assert settings["allowManagedHooksOnly"] is True
     hook = at(settings, "hooks", "PreToolUse", 0)
-    command = f"/usr/bin/python3 -I -S /run/aienv/hook.py claude pre; s=$?; case $s in 0|2) exit $s;; esac; {REFUSED}"
+    command = "/usr/bin/python3 -I -S /run/aienv/hook.py claude pre || { echo 'aienv: call refused' >&2; exit 2; }"
     assert hook == {"matcher": "*", "hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT_S}]}
     assert at(settings, "hooks", "PostToolUse", 0, "matcher") == "*"
 
