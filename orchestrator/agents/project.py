@@ -1,12 +1,14 @@
 """Files of the repository by which it could act on its own: hooks, plugins, servers. Found, and left out unless granted. Pure.
 
 Agents take these without asking when they run unattended. What they are told in prose (AGENTS.md, CLAUDE.md, skills, commands) is theirs
-to judge, and stays. A link is followed as the kernel would follow it, within the repository only.
+to judge, and stays; unless the prose starts something by itself. A link is followed as the kernel would, within the repository only.
 """
 
 import fnmatch
+import hashlib
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.model.agent import ProjectFile
@@ -15,6 +17,10 @@ MAX_HOPS = 40  # links in one path, as the kernel has it
 MAX_FOUND = 2000
 MAX_REASONS = 20
 ANY_FOLDERS = "**"
+
+_HEAD = re.compile(r"---(?:.*?\n---|.*)", re.DOTALL)  # a YAML head; one without an end is all of the text
+_ACTING_KEY = re.compile(r"""(?:^|[\s{,?"'])(?:hooks|mcp_?servers)["']?\s*:""", re.IGNORECASE)
+_RUN_BEFORE = re.compile(r"!`|```!|!\{")  # Claude Code's two forms, and gemini's
 
 _JSON = "{}\n"
 _MODULE = "export {}\n"
@@ -25,26 +31,27 @@ def _rows(neutral: str, *globs: str) -> tuple[ProjectFile, ...]:
     return tuple(ProjectFile(glob, neutral) for glob in globs)
 
 
+# Seen to run something in claude 2.1.330, codex 0.169.0, opencode 1.18.33, gemini 0.61.0, qwen 0.15.10, pi 0.73.1, or read beside what was.
 PROJECT_FILES_OF: Mapping[str, tuple[ProjectFile, ...]] = {
-    "claude": _rows(_JSON, ".claude/settings.json", ".claude/settings.local.json", ".mcp.json"),
-    "codex": (
-        *_rows("", ".codex/config.toml", ".codex/*.config.toml", ".codex/rules/**"),
-        *_rows(_JSON, ".codex/hooks.json", ".codex/hooks/**"),
+    "claude": (
+        *_rows(_JSON, ".claude/settings.json", ".claude/settings.local.json", ".mcp.json"),
+        # A skill's folder is a plugin with hooks and servers when it says so; in a trusted project only, as interactive ones are.
+        *_rows(_JSON, ".claude/skills/**/.claude-plugin/*.json", ".claude/skills/**/hooks.json"),
+        *_rows(_JSON, ".claude/skills/**/.mcp.json", ".claude/skills/**/.lsp.json"),
+        *_rows("", ".claude/skills/**/*.md", ".claude/agents/**/*.md", ".claude/commands/**/*.md"),
     ),
+    "codex": (*_rows("", ".codex/config.toml", ".codex/rules/**"), *_rows(_JSON, ".codex/hooks.json")),  # in a trusted project only
     "opencode": (
         *_rows(_JSON, "opencode.json", "opencode.jsonc", ".opencode/opencode.json", ".opencode/opencode.jsonc", ".opencode/package.json"),
         *_rows(_MODULE, ".opencode/plugin/**", ".opencode/plugins/**", ".opencode/tool/**", ".opencode/tools/**"),
     ),
     "gemini": (
         *_rows(_JSON, ".gemini/settings.json", ".gemini/extensions/**"),
-        *_rows("", ".gemini/.env"),
+        *_rows("", ".gemini/.env", ".gemini/policies/**", ".gemini/agents/**/*.md"),
     ),
-    "qwen": (
-        *_rows(_JSON, ".qwen/settings.json", ".qwen/extensions/**"),
-        *_rows("", ".qwen/.env"),
-    ),
+    "qwen": (*_rows(_JSON, ".qwen/settings.json", ".qwen/extensions/**"), *_rows("", ".qwen/.env", ".qwen/agents/**/*.md")),
     "pi": (*_rows(_JSON, ".pi/settings.json"), *_rows(_EXTENSION, ".pi/extensions/**")),
-    "aider": _rows("", ".aider.conf.yml", ".aider.model.settings.yml"),
+    "aider": _rows("", ".aider.conf.yml", ".aider.model.settings.yml"),  # not run: commands for tests and linters
 }
 PROJECT_FILES: tuple[ProjectFile, ...] = tuple(row for rows in PROJECT_FILES_OF.values() for row in rows)
 
@@ -68,12 +75,13 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Neutral:
-    """A read-only mount over ``path`` with ``content``; ``digest``: of what the repository has there; ``grant_text`` would let that in."""
+    """A read-only mount over ``path`` with ``content``. ``digest``: of what the repository has there, empty where that is not known;
+    ``grant_text`` would let that in."""
 
     path: str
     content: str
     digest: str
-    grant_text: str
+    grant_text: str | None
 
 
 def find(files: Iterable[str], links: Mapping[str, str], rows: tuple[ProjectFile, ...], start: str = "") -> Search:
@@ -95,13 +103,29 @@ def find(files: Iterable[str], links: Mapping[str, str], rows: tuple[ProjectFile
     return Search(tuple(found.values())[:MAX_FOUND], tuple(refused)[:MAX_REASONS])
 
 
-def neutralised(found: Iterable[Found], digests: Mapping[str, str], grants: tuple[str, ...]) -> tuple[Neutral, ...]:
-    """What is left out. ``digests``: path to the SHA-256 in hex of what stands there; a file without one cannot be granted."""
-    return tuple(
-        Neutral(one.path, one.neutral, digest, _grant_text(one.path, digest))
-        for one in found
-        if not granted(grants, one.path, digest := digests.get(one.path, ""))
-    )
+def neutralised(
+    found: Iterable[Found], content_of: Callable[[str], bytes | None], grants: tuple[str, ...]
+) -> tuple[Neutral, ...]:
+    """What is left out. ``content_of``: what stands at a path; None: it is too large or cannot be read, and cannot be granted then."""
+    left_out = []
+    for one in found:
+        content = content_of(one.path)
+        digest = hashlib.sha256(content).hexdigest() if content is not None else ""
+        if (content is None or acts(one.path, content)) and not granted(grants, one.path, digest):
+            left_out.append(Neutral(one.path, one.neutral, digest, _grant_text(one.path, digest) if digest else None))
+    return tuple(left_out)
+
+
+def acts(path: str, content: bytes) -> bool:
+    """Whether a file does something by itself. All do but prose: there, only hooks and servers in its head, and commands in its text that
+    are run before a model reads it. In doubt, yes: the words may stand there for another reason."""
+    if not path.lower().endswith(".md"):
+        return True
+    if b"\0" in content:
+        return True
+    text = content.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    head = _HEAD.match(text)
+    return bool(_RUN_BEFORE.search(text)) or (head is not None and ("\\" in head[0] or bool(_ACTING_KEY.search(head[0]))))
 
 
 def granted(grants: tuple[str, ...], path: str, digest: str) -> bool:

@@ -7,7 +7,7 @@ from orchestrator.agents.mcp import REFERENCE
 from orchestrator.model.agent import FILES_INSIDE, Additions, AgentFile, Dialect, McpServer, Value
 
 START_S = 20.0  # a server that says nothing for so long is given up; docker servers have to start a container in this time
-CALL_S = 120.0  # where an agent has one limit for the start and for each call: gemini, qwen
+CALL_S = 60.0  # where an agent has one limit for the start and for each call: gemini, qwen
 
 
 def mcp_additions(dialect: Dialect, found: tuple[McpServer, ...]) -> Additions:

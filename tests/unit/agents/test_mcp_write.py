@@ -76,10 +76,10 @@ def test_opencode() -> None:
 def test_gemini(dialect: Dialect, path: str) -> None:
     assert mcp_additions(dialect, ALL).files[0].path == path
     assert document(dialect, (PING, WEB)) == {"mcpServers": {
-        "ping": {"command": "python3", "args": ["p.py"], "env": {"A": "1", "MY_TOKEN": "${MY_TOKEN}"}, "timeout": 120000},
-        "web": {"httpUrl": "https://x.example.org/mcp", "headers": {"Authorization": "Bearer ${MY_TOKEN}", "X-Key": "${K}", "X-Team": "7"}, "timeout": 120000},
+        "ping": {"command": "python3", "args": ["p.py"], "env": {"A": "1", "MY_TOKEN": "${MY_TOKEN}"}, "timeout": 60000},
+        "web": {"httpUrl": "https://x.example.org/mcp", "headers": {"Authorization": "Bearer ${MY_TOKEN}", "X-Key": "${K}", "X-Team": "7"}, "timeout": 60000},
     }}  # fmt: skip
-    assert document(dialect, (McpServer("s", "http", url="https://x", sse=True),))["mcpServers"] == {"s": {"url": "https://x", "headers": {}, "timeout": 120000}}
+    assert document(dialect, (McpServer("s", "http", url="https://x", sse=True),))["mcpServers"] == {"s": {"url": "https://x", "headers": {}, "timeout": 60000}}
     assert "taken for a variable" in mcp_additions(dialect, (McpServer("s", "stdio", ("x", "$5")),)).notes[0]
 
 

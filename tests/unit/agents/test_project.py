@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a row of a table stays one line
 
+import hashlib
 import json
 import tomllib
 
@@ -9,10 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.project import PROJECT_FILES, PROJECT_FILES_OF, Found, find, granted, neutralised
+from orchestrator.agents.project import PROJECT_FILES, PROJECT_FILES_OF, Found, acts, find, granted, neutralised
 from orchestrator.model.agent import ProjectFile
-
-HEX = "a" * 64
 
 
 def paths(files: list[str], links: dict[str, str] | None = None, start: str = "", agent: str = "claude") -> list[str]:
@@ -26,6 +25,7 @@ def paths(files: list[str], links: dict[str, str] | None = None, start: str = ""
     [
         ("claude", ".claude/settings.json"), ("claude", ".claude/settings.local.json"), ("claude", ".mcp.json"), ("codex", ".codex/config.toml"), ("codex", ".codex/hooks.json"),
         ("opencode", "opencode.json"), ("opencode", "opencode.jsonc"), ("opencode", ".opencode/opencode.jsonc"), ("opencode", ".opencode/plugin/a.ts"), ("opencode", ".opencode/plugins/d/a.js"), ("opencode", ".opencode/tool/a.js"),
+        ("claude", ".claude/skills/a/SKILL.md"), ("claude", ".claude/skills/a/.claude-plugin/plugin.json"), ("claude", ".claude/skills/a/hooks/hooks.json"), ("claude", ".claude/skills/a/.mcp.json"), ("claude", ".claude/agents/x.md"), ("claude", ".claude/commands/d/x.md"),
         ("gemini", ".gemini/settings.json"), ("gemini", ".gemini/extensions/x/gemini-extension.json"), ("gemini", ".gemini/.env"), ("qwen", ".qwen/settings.json"), ("pi", ".pi/extensions/e.ts"), ("pi", ".pi/settings.json"),
     ],
 )  # fmt: skip
@@ -79,7 +79,7 @@ def test_links_out_are_refused(links: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "links", [{"out": "/etc"}, {".claude/skills": "../../x"}, {".claude": "nowhere"}, {".claude/settings.json": "gone"}, {"CLAUDE.md": "/x"}]
+    "links", [{"out": "/etc"}, {".claude/output-styles": "../../x"}, {".claude": "nowhere"}, {".claude/settings.json": "gone"}, {"CLAUDE.md": "/x"}]
 )
 def test_other_links_do_not_matter(links: dict[str, str]) -> None:
     """Those elsewhere; and one that leads to nothing in the repository: what comes to be there is the agent's own doing."""
@@ -105,14 +105,22 @@ def test_too_many() -> None:
 
 
 FOUND = (Found(".mcp.json", "shared/mcp.json", "{}\n"),)
+CONTENT = b'{"mcpServers": {}}'
+HEX = hashlib.sha256(CONTENT).hexdigest()
 GRANT = f"shared/mcp.json@sha256:{HEX}"
 
 
 def test_neutral() -> None:
     """The grant names the file that has the content, not the link."""
-    (one,) = neutralised(FOUND, {"shared/mcp.json": HEX}, ())
+    (one,) = neutralised(FOUND, {"shared/mcp.json": CONTENT}.get, ())
     assert (one.path, one.content, one.digest, one.grant_text) == ("shared/mcp.json", "{}\n", HEX, GRANT)
-    assert neutralised(FOUND, {"shared/mcp.json": HEX}, (GRANT,)) == ()
+    assert neutralised(FOUND, {"shared/mcp.json": CONTENT}.get, (GRANT,)) == ()
+
+
+def test_content_that_is_not_known() -> None:
+    """Too large, or not readable: left out, and nothing grants it."""
+    (one,) = neutralised(FOUND, lambda _: None, (GRANT, "shared/mcp.json@sha256:"))
+    assert (one.digest, one.grant_text) == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +130,28 @@ def test_not_granted(path: str, digest: str) -> None:
     """Another content, another file, or one that nobody could read."""
     assert granted((GRANT,), "shared/mcp.json", HEX)
     assert not granted((GRANT, "shared/mcp.json@sha256:"), path, digest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nname: x\nhooks:\n  Stop: []\n---\nbody", "---\nmcpServers:\n  - a\n---\n", "---\nmcp_servers: {}\n---\n", '---\n{"name": "x", "hooks": {}}\n---\n', "---\n? hooks\n: {}\n---\n", "\ufeff---\r\nhooks : {}\r\n---\r\n",
+        '---\n"\\x68ooks": {}\n---\n', "---\nname: x\nhooks: {}", "run !`make evil` first", "---\nname: x\n---\nrun !`id`", "```!\nid\n```", "h\0o\0o\0k\0s\0",
+    ],
+)  # fmt: skip
+def test_prose_that_acts(text: str) -> None:
+    assert acts(".claude/skills/x/SKILL.md", text.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# Title\nUse React hooks: they help", "---\nname: x\ndescription: about git hooks and MCP servers\n---\nhooks: prose", "run `make` now!", "--- hm", "---\nallowed-tools: Bash(*)\n---\nGo!"],
+)  # fmt: skip
+def test_prose(text: str) -> None:
+    """Skills, commands and agents that only tell a model something stay; the same as a program does not."""
+    assert not acts(".claude/skills/x/SKILL.md", text.encode())
+    assert acts(".opencode/plugin/x.js", text.encode())
+    assert neutralised((Found("a.md", "a.md", ""),), lambda _: text.encode(), ()) == ()
 
 
 @pytest.mark.parametrize("row", PROJECT_FILES, ids=lambda row: row.glob)
