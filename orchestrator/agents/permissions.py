@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.model.agent import FILES_INSIDE, Additions, AgentFile, DenyRules, Dialect, Document, Value
+from orchestrator.model.agent import FILES_INSIDE, HOOK_PROGRAM, Additions, AgentFile, DenyRules, Dialect, Document, Value
 
 CLAUDE_SETTINGS = "/etc/claude-code/managed-settings.json"
 CODEX_REQUIREMENTS = "/etc/codex/requirements.toml"
@@ -20,6 +20,8 @@ OPENCODE_PLUGIN = f"{FILES_INSIDE}/aienv-hooks.js"
 GEMINI_SETTINGS = "/etc/gemini-cli/settings.json"
 GEMINI_POLICY = f"{FILES_INSIDE}/gemini-policy.toml"
 QWEN_SETTINGS = "/etc/qwen-code/settings.json"
+
+HOOK_COMMAND = ("python3", "-I", "-S", HOOK_PROGRAM)  # where nothing better is known inside
 
 # The hook program gives up after orchestrator/launcher/hook.py's deadline and refuses; an agent that gave up before it would let the call
 # through, so it waits twice as long.

@@ -26,7 +26,7 @@ def config_command(explain: str | None, repo: str | None, as_json: bool) -> None
     """Show the configuration and where each value comes from."""
     from orchestrator.config.layers import explain as explain_key
 
-    settings = _settings(repo)
+    settings = settings_of(repo)
     if explain is None:
         rows = [(key, setting.text, setting.layer, setting.where) for key, setting in settings.values.items()]
         if as_json:
@@ -47,7 +47,8 @@ def config_command(explain: str | None, repo: str | None, as_json: bool) -> None
         click.echo(printable(f"  {line['layer']:<16} {line['value']:<30} {line['status']}  {line['where']}"))
 
 
-def _settings(repo: str | None) -> Settings:
+def settings_of(repo: str | None) -> Settings:
+    """The user's configuration, merged with that of the repository at PATH or URL, or around the current folder."""
     from orchestrator.config.load import load_user_side, merge_settings
     from orchestrator.errors import NotFound
     from orchestrator.repos import mirror as mirrors

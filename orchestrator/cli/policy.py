@@ -1,4 +1,4 @@
-"""``aienv policy``: from what a run tried to what a task should allow."""
+"""``aienv policy``: from what a run tried to what a task should allow, and from deny rules to what an agent is told."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.common import finish_interrupted, json_option, paths, print_json
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, UsageError
+from orchestrator.report.text import printable
 
 if TYPE_CHECKING:
+    from orchestrator.model.agent import Additions, AgentRules, Dialect
     from orchestrator.model.network import NetworkPlan, NetworkUse
     from orchestrator.run.folder import RunFolder
 
 
 @click.group(epilog="\b\nExamples:\n  aienv run --network learn -- make test\n  aienv policy suggest last >> .aienv/tasks/test.yaml")
 def policy_command() -> None:
-    """Network rules: what a run used, and what would allow it."""
+    """Network rules: what a run used, and what would allow it; deny rules, as an agent gets them."""
 
 
 @policy_command.command("suggest")
@@ -50,6 +52,67 @@ def suggest_command(run: str, as_json: bool) -> None:
         click.echo(f"    - {_quoted(text)}")
     for denial in use.denied:
         click.echo(f"    # refused: {denial.host}:{denial.port} ({denial.reason})".encode("ascii", "backslashreplace").decode())
+
+
+@policy_command.command("show", epilog="\b\nExamples:\n  aienv policy show --agent codex\n  aienv policy show --agent claude --json")
+@click.option("--agent", required=True, metavar="NAME", help="The agent: aienv agents ls.")
+@click.option("--repo", metavar="PATH|URL", help="Repository whose settings count; default: the one around the current folder.")
+@json_option
+def show_command(agent: str, repo: str | None, as_json: bool) -> None:
+    """Print what the deny rules and hooks of the configuration are in an agent's own format."""
+    from orchestrator.agents.documents import render
+    from orchestrator.agents.permissions import HOOK_COMMAND, HookPlace, permissions
+    from orchestrator.cli.config import settings_of
+    from orchestrator.config.task import task_from
+
+    rules = task_from(settings_of(repo), default_name="policy", need_agent=False).work
+    hooks = HookPlace(HOOK_COMMAND, agent) if rules.hooks else None
+    additions = permissions(_dialect(agent), rules.deny, hooks, project_hooks=bool(rules.grants))
+    if as_json:
+        print_json(_as_json(agent, rules, additions))
+        return
+    click.echo(printable(f"# {agent}: permission_mode {rules.mode}, hooks {'on' if rules.hooks else 'off'}"))
+    if additions.words:
+        click.echo(printable(f"# words: {' '.join(additions.words)}"))
+    for name, value in additions.env:
+        click.echo(printable(f"# variable: {name}={value}"))
+    for note in additions.notes:
+        click.echo(printable(f"# note: {note}"))
+    for file in additions.files:
+        click.echo()
+        click.echo(printable(f"# {file.path}{' (the agent cannot change it)' if file.locked else ''}"))
+        for line in render(file).decode().splitlines():
+            click.echo(printable(line))
+
+
+def _as_json(agent: str, rules: AgentRules, additions: Additions) -> dict[str, object]:
+    files = [{"path": file.path, "format": file.format, "locked": file.locked, "content": file.content} for file in additions.files]
+    return {
+        "schema": "aienv.agent-policy/1",
+        "agent": agent,
+        "permission_mode": rules.mode,
+        "hooks": rules.hooks,
+        "deny": {"read": list(rules.deny.read), "run": list(rules.deny.run), "fetch": rules.deny.fetch},
+        "words": list(additions.words),
+        "env": dict(additions.env),
+        "files": files,
+        "notes": list(additions.notes),
+    }
+
+
+def _dialect(agent: str) -> Dialect:
+    """How the agent's settings are written.
+
+    Raises:
+        UsageError: there is no such agent.
+    """
+    known: dict[str, Dialect] = {
+        "claude": "claude", "codex": "codex", "opencode": "opencode", "gemini": "gemini", "qwen": "qwen", "pi": "pi",
+        "aider": "text", "mini-swe-agent": "text", "command": "text",
+    }  # fmt: skip
+    if agent not in known:
+        raise UsageError(f"unknown agent {agent!r}; the agents are {', '.join(known)}", remedy="aienv agents ls")
+    return known[agent]
 
 
 def _network(folder: RunFolder) -> NetworkPlan:
