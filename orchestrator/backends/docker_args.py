@@ -13,6 +13,7 @@ from orchestrator.backends.protocol import EnvironmentRequest
 from orchestrator.backends.seccomp_profile import profile
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.launcher.command import CONTROL_INSIDE, EMPTY_FILE, HOME_INSIDE, TOOLBOX
+from orchestrator.model.agent import AGENTS_INSIDE
 
 MANAGED, RUN, ROLE = "dev.aienv.managed", "dev.aienv.run", "dev.aienv.role"
 OBJECTS_INSIDE, OUTBOX_INSIDE = "/run/aienv/objects", "/run/aienv/outbox"
@@ -161,7 +162,7 @@ def environment(image: ImageFacts) -> list[str]:
 
 def temporary_folders(request: EnvironmentRequest, image: ImageFacts) -> dict[str, str]:
     """In memory: /tmp, /run, and an empty folder over every volume of the image, which would stay behind otherwise."""
-    reserved = (TOOLBOX, "/run/aienv", request.workspace)
+    reserved = (TOOLBOX, AGENTS_INSIDE, "/run/aienv", request.workspace)
     covers: dict[str, str] = {}
     for volume in image.volumes:
         path = posixpath.normpath("/" + volume.lstrip("/"))
@@ -182,6 +183,7 @@ def mounts(request: EnvironmentRequest, toolbox: str) -> list[dict[str, Any]]:
     folders = request.folders
     return [
         _bind(toolbox, TOOLBOX, writable=False),
+        *(_bind(source, target, writable=False) for source, target in request.mounts),
         _bind(str(folders.workspace), request.workspace, writable=True),
         *(_bind(str(path), f"{OBJECTS_INSIDE}/{name}", writable=False) for name, path in folders.objects),
         _bind(str(folders.outbox), OUTBOX_INSIDE, writable=True),

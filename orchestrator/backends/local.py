@@ -181,14 +181,15 @@ class LocalBackend:
 
 def _config(request: EnvironmentRequest, descriptor: int) -> LauncherConfig:
     folders = request.folders
-    python, visible = _harvest_python()
+    python, extra = _harvest_python()
+    visible = (*((path, path) for path in (*extra, *request.expose)), *request.mounts)
     sources = {
         "workspace": str(folders.workspace),
         "outbox": str(folders.outbox),
         "empty": str(folders.control / EMPTY_FILE),
         "harvest": str(_PACKAGE / "harvest" / "inside"),
         **{f"objects/{name}": str(path) for name, path in folders.objects},
-        **{f"visible/{index}": path for index, path in enumerate((*visible, *request.expose))},
+        **{f"visible/{index}": source for index, (source, _) in enumerate(visible)},
     }
     return LauncherConfig(
         container=False,
@@ -199,7 +200,7 @@ def _config(request: EnvironmentRequest, descriptor: int) -> LauncherConfig:
         python=python,
         git="git",
         sources=sources,
-        visible=tuple((f"visible/{index}", path) for index, path in enumerate((*visible, *request.expose))),
+        visible=tuple((f"visible/{index}", path) for index, (_, path) in enumerate(visible)),
         become=(request.uid, request.gid) if os.getuid() == 0 else None,
     )
 

@@ -60,7 +60,8 @@ class Folders:
 class EnvironmentRequest:
     """All that is needed to make one environment. ``run_id`` and ``role`` together name it.
 
-    ``expose`` are extra host folders, read-only at the same path (local backend only).
+    ``expose`` are extra host folders, read-only at the same path (local backend only). ``mounts`` are the agent's programs, as (host
+    folder, path inside), read-only.
     """
 
     run_id: str
@@ -74,6 +75,7 @@ class EnvironmentRequest:
     labels: Mapping[str, str]
     expose: tuple[str, ...]
     deadline_s: float
+    mounts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def test_more_cpus_than_there_are() -> None:
     [
         pytest.param("/opt/aienv/lib", id="toolbox"),
         pytest.param("/opt/./aienv/../aienv/lib/", id="toolbox-spelled-oddly"),
+        pytest.param("/opt/aienv-agents/claude", id="agents"),
         pytest.param("//run/aienv", id="control"),
         pytest.param("/workspaces/app/.git", id="workspace"),
         pytest.param("/", id="root"),
@@ -141,6 +142,14 @@ def test_other_volumes_become_empty_folders() -> None:
     assert set(tmpfs) == {"/var/lib/data", "/opt/aienvx", "/workspaces", "/tmp", "/run"}
     assert tmpfs["/tmp"].endswith("mode=1777")
     assert all("size=" in options for options in tmpfs.values())
+
+
+def test_programs_of_agents_are_read_only() -> None:
+    """They are shared by all runs."""
+    mounts = body(replace(REQUEST, mounts=(("/c/agents/claude-1", "/opt/aienv-agents/claude"),)))["HostConfig"]["Mounts"]
+    assert [(mount["Source"], mount["ReadOnly"]) for mount in mounts if mount["Target"] == "/opt/aienv-agents/claude"] == [
+        ("/c/agents/claude-1", True)
+    ]
 
 
 def test_what_is_writable() -> None:
