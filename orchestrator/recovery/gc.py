@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from orchestrator.agents import install
 from orchestrator.backends.protocol import Backend, EnvRef
 from orchestrator.backends.select import maker
 from orchestrator.config.node import word
@@ -24,6 +25,7 @@ from orchestrator.run.listing import RunRow, rows
 from orchestrator.run.teardown import remove_work
 
 DOCKER_S = 30.0
+IN_USE_S = 86400.0  # a run that began less than this ago may still hold its agent's program
 BACKENDS: tuple[BackendName, ...] = ("local", "docker")
 
 
@@ -59,6 +61,7 @@ def collect(
             _try(done, partial(remove_run, paths, folders.run_folder(paths, row.id), environ, discard=False))
     if caches and not dry_run:
         done.caches += [f"mirror {key}" for key in cache.sweep(paths.mirrors, _is_live(paths), unused_s=older_than_s, now=time.time())]
+        done.caches += [f"agent {name}" for name in install.sweep(paths.cache, max(older_than_s, IN_USE_S))]
     return done
 
 
