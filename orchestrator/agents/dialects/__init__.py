@@ -1,0 +1,1 @@
+"""How each kind of agent writes its events; one module for each. ``text`` is the smallest: read it first."""
