@@ -386,8 +386,10 @@ RULES: Mapping[str, Rule] = {
         _only_asked("sandbox.expose", lambda plan: plan.sandbox.expose),
     ),
     "seccomp": _must("seccomp", lambda plan: plan.seccomp not in ("", "none", "unconfined"), "a filter"),
-    "setup": _free,  # these two run in the environment, as the agent does
+    "setup": _free,  # these run in the environment, as the agent does
     "checks": _free,
+    "verify": _free,
+    "verifies": _must("verifies", lambda plan: plan.verifies is None, "None: a run makes the plans of its verifications itself"),
     "artifacts": _must("artifacts", lambda plan: not any(_leaves(pattern) for pattern in plan.artifacts), "below the workspace"),
     "output": _all(_output, _only_when("output.push", lambda plan: plan.output.push)),
     "keep": _only_when("keep", lambda plan: plan.keep),

@@ -72,6 +72,7 @@ def _report_lines(report: dict[str, Any]) -> list[str]:
         lines += [f"error:       {report['error']['message']}", f"remedy:      {report['error']['remedy'] or '-'}"]
     lines += [f"changed:     {file['status']} {file['path']}" for file in report["result"]["changed_files"][:50]]
     lines += [f"check:       {check['exit_code']} {check['command']}" for check in report["checks"]]
+    lines += [f"verify:      {one['exit_code']} {one['command']} (run {one['run']})" for one in report.get("verify", ())]
     lines += [f"phase:       {phase} {seconds:.3f} s" for phase, seconds in report["timings"].items()]
     return lines + [f"note:        {note}" for note in report["notes"]]
 
@@ -179,7 +180,7 @@ def rm_command(runs: tuple[str, ...], force: bool, as_json: bool) -> None:
 @click.command(epilog="\b\nExamples:\n  aienv gc --dry-run\n  aienv gc --older-than 7d --keep-size 5g")
 @click.option("--older-than", metavar="TIME", default="30d", show_default=True, help="Remove folders of finished runs older than this.")
 @click.option("--keep-size", metavar="SIZE", help="Then remove the oldest until the run folders fit in this.")
-@click.option("--caches", is_flag=True, help="Mirrors and toolboxes that nothing has used for that time, too.")
+@click.option("--caches", is_flag=True, help="Mirrors, toolboxes and agents that nothing has used for that time, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and do nothing.")
 @json_option
 def gc_command(older_than: str, keep_size: str | None, caches: bool, dry_run: bool, as_json: bool) -> None:

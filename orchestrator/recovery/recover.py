@@ -19,7 +19,7 @@ from orchestrator.errors import AienvError, EnvironmentFailed, Interrupted
 from orchestrator.model.codec import digest, from_plain
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import Plan
-from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome
+from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Verified
 from orchestrator.model.report import RunRecord
 from orchestrator.report.progress import Progress
 from orchestrator.run import folder as folders
@@ -120,10 +120,11 @@ def _recover(
         return None
     progress.say(f"finishing run {folder.id}, which was interrupted")
     setup, checks = (_results(state, step) for step in (Step.SETUP, Step.CHECKS))
-    result = Result(outcome=_outcome(state), setup=setup, checks=checks, started_agent=bool(MAY_HAVE_WRITTEN & state.begun))
+    result = Result(outcome=_outcome(state), setup=setup, checks=checks, verify=_verified(state))
+    result.has_work = bool(MAY_HAVE_WRITTEN & state.begun) and plan.verifies is None
     result.failure = _verdict(plan, state, result)
     again = report is not None or Step.DELIVER not in state.ended
-    if again and result.started_agent and context.workspace is not None:
+    if again and result.has_work and context.workspace is not None:
         _finish_harvest(context, result)
     elif Step.DELIVER in state.ended:
         result.harvest = from_plain(Harvest, state.facts[Step.RECEIVE]["_harvest"])
@@ -220,6 +221,13 @@ def _results(state: JournalState, step: Step) -> tuple[CheckResult, ...]:
     return tuple(CheckResult(command, code, 0.0, "") for command, code in state.facts[step].get("results", ()))
 
 
+def _verified(state: JournalState) -> tuple[Verified, ...]:
+    if Step.VERIFY not in state.ended:
+        return ()
+    results = state.facts[Step.VERIFY].get("results", ())
+    return tuple(Verified(command, code, 0.0, "", run, status) for command, code, run, status in results)
+
+
 def _verdict(plan: Plan, state: JournalState, result: Result) -> AienvError | None:
     """None when the agent and its checks had their end; else the run counts as interrupted."""
     if result.outcome is None:
@@ -228,6 +236,8 @@ def _verdict(plan: Plan, state: JournalState, result: Result) -> AienvError | No
         return EnvironmentFailed("the environment ended while the agent worked", remedy="run the task again", code="environment-lost")
     if plan.checks and Step.CHECKS not in state.ended and result.outcome.reason == "exited":
         return Interrupted("aienv was killed before the checks ended", remedy="run the task again")
+    if plan.verify and Step.VERIFY not in state.ended and result.outcome.reason == "exited":
+        return Interrupted("aienv was killed before the result was verified", remedy="run the task again")
     return None
 
 

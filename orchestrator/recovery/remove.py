@@ -27,7 +27,7 @@ SWEEP_S = 30.0
 
 
 def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], discard: bool) -> None:
-    """Remove a run that nobody owns. ``discard``: also work that could not be harvested.
+    """Remove a run that nobody owns, and its verifications. ``discard``: also work that could not be harvested.
 
     Raises:
         HarvestFailed: the workspace holds work that is nowhere else, and ``discard`` was not given.
@@ -37,6 +37,7 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
     if lock is None and folder.mark.exists():
         raise EnvironmentFailed(f"run {folder.id} is still being finished", remedy="try again in a moment", code="running")
     report, plan = read_json(folder.report), read_json(folder.plan) or {}
+    verifications = [str(one["run"]) for one in (report or {}).get("verify", ())]
     if holds_work(folder, report) and not discard:
         if lock is not None:
             lock.release()
@@ -55,6 +56,9 @@ def remove_run(paths: Paths, folder: RunFolder, environ: Mapping[str, str], disc
     finally:
         if lock is not None:
             lock.release()
+    for run_id in verifications:
+        if (below := folders.run_folder(paths, run_id)).run.exists():
+            remove_run(paths, below, environ, discard)
 
 
 def holds_work(folder: RunFolder, report: dict[str, Any] | None) -> bool:
@@ -62,7 +66,8 @@ def holds_work(folder: RunFolder, report: dict[str, Any] | None) -> bool:
     if not any(folder.work.glob("workspace/*")):
         return False
     if report is None:
-        return bool(MAY_HAVE_WRITTEN & read_journal(folder.journal).begun)
+        verifies = (read_json(folder.plan) or {}).get("verifies")  # what a verification writes is nobody's work
+        return verifies is None and bool(MAY_HAVE_WRITTEN & read_journal(folder.journal).begun)
     return bool(report["kept"]) and (report["error"] is not None or not report["result"].get("complete", False))
 
 

@@ -27,6 +27,8 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "result": _result(harvest, record),
         "setup": [to_plain(command) for command in record.setup],
         "checks": [to_plain(check) for check in record.checks],
+        "verify": [to_plain(verified) for verified in record.verify],
+        "verifies": record.verifies,
         "network": {"mode": record.network_mode, **to_plain(record.network)},
         "docker": _docker(record),
         "audit": to_plain(record.audit),

@@ -46,6 +46,8 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
         yield "setup", command
     for check in plan.checks:
         yield "check", check
+    for command in plan.verify:
+        yield "verify", command
     yield "result", plan.output.branch or f"branch aienv/{plan.task}-<run id>"
     yield "digest", digest
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from orchestrator.model.network import NetworkUse
+from orchestrator.model.record import Verified
 from orchestrator.model.report import RunRecord
 from orchestrator.report.text import duration, plural, printable
 
@@ -34,6 +35,8 @@ def _lines(record: RunRecord) -> Iterable[str]:
     yield from _result_lines(record)
     for check in record.checks:
         yield f"check   {'passed' if check.exit_code == 0 else f'failed ({check.exit_code})'}: {check.command}"
+    for verified in record.verify:
+        yield f"verify  {verify_words(verified)}: {verified.command}"
     yield from _network_lines(record.network)
     yield from _docker_lines(record)
     if record.network_mode == "learn" and record.network.allowed:
@@ -45,6 +48,13 @@ def _lines(record: RunRecord) -> Iterable[str]:
     for note in record.notes:
         yield f"note    {note}"
     yield f"report  {record.folder}/report.json"
+
+
+def verify_words(verified: Verified) -> str:
+    """How one ended; where it did not pass, with the run whose log has the reason."""
+    if verified.status == "succeeded":
+        return "passed"
+    return f"{'ran out of time' if verified.status == 'timeout' else f'failed ({verified.exit_code})'}, aienv logs {verified.run}"
 
 
 def _network_lines(network: NetworkUse) -> Iterable[str]:

@@ -188,6 +188,26 @@ def fetch_exact(mirror: Mirror, what: str, *, deadline_s: float = FETCH_DEADLINE
         return commit_of(mirror.git_dir, landing)
 
 
+def take_ref(mirror: Mirror, repository: Path, ref: str, *, deadline_s: float = FETCH_DEADLINE_S) -> str | None:
+    """One ref of a repository of ours, with the history that it needs; its commit.
+
+    Raises:
+        EnvironmentFailed: it could not be read, or the disk is full.
+    """
+    landing = "refs/aienv/taken"  # the objects stay; the name is only for the moment
+    with locked(mirror.root / f"{mirror.key}.lock", shared=False, deadline_s=deadline_s, doing=f"reading {repository}"):
+        git(
+            ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-gc", "--no-show-forced-updates", "--update-shallow",
+             "--", str(repository), f"+{ref}:{landing}"),
+            doing=f"reading {repository}",
+            git_dir=mirror.git_dir,
+            cwd=Path("/"),
+            config=(("protocol.file.allow", "always"),),
+            deadline_s=deadline_s,
+        )  # fmt: skip
+        return commit_of(mirror.git_dir, landing)
+
+
 def _source(mirror: Mirror) -> Source:
     if mirror.source is None:
         raise EnvironmentFailed(f"the mirror {mirror.key!r} was opened for reading only", remedy="resolve the repository again")

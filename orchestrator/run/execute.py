@@ -1,14 +1,16 @@
 """The main path. A plan goes in, a record comes out, and nothing of the run is left but its folder.
 
-folder -> broker -> workspace and environment, side by side -> agent -> harvest -> deliver -> checks -> teardown -> report
+folder -> broker -> workspace and environment, side by side -> agent -> harvest -> deliver -> checks -> verify -> teardown -> report
 """
 
 import json
 import os
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from orchestrator.backends.protocol import Environment
 from orchestrator.broker.client import Broker
@@ -16,15 +18,16 @@ from orchestrator.egress.config import SshConfig
 from orchestrator.egress.standins import BoundSecret
 from orchestrator.egress.summary import network_use
 from orchestrator.errors import AienvError, EnvironmentFailed, HarvestFailed, Interrupted
-from orchestrator.model.codec import canonical_json
+from orchestrator.model.codec import canonical_json, digest
 from orchestrator.model.guard import NO_DOCKER_USE, DockerUse
 from orchestrator.model.network import NetworkUse
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import Plan
-from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown
+from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown, Verified
 from orchestrator.model.report import AuditFacts, ErrorFacts, RunRecord
 from orchestrator.report.build import report_document, status_of
 from orchestrator.report.progress import Progress
+from orchestrator.repos.mirror import Mirror, take_ref
 from orchestrator.run import folder as folders
 from orchestrator.run.bounded_log import join_parts
 from orchestrator.run.bring_out import bring_out, environment_request, push
@@ -42,6 +45,7 @@ from orchestrator.run.planning import Prepared
 from orchestrator.run.steps import Step
 from orchestrator.run.teardown import end_environment, tear_down
 from orchestrator.run.terminal import terminal
+from orchestrator.run.verify import TAIL_BYTES, passed, tip, unverified, verification_plan, verified
 from orchestrator.run.workspace import prepare_workspace
 
 
@@ -55,18 +59,23 @@ class Streams:
     tty: bool
 
 
+NOWHERE = Streams(2, 2, quiet=True, tty=False)
+
+
 @dataclass(slots=True)
 class Result:
-    """What a run has come to so far. ``failure`` is the first thing of ours that went wrong."""
+    """What a run has come to so far. ``failure`` is the first thing of ours that went wrong. ``has_work``: something may have been written
+    that must be brought out before it is removed."""
 
     outcome: Outcome | None = None
     harvest: Harvest | None = None
     delivery: Delivery | None = None
     setup: tuple[CheckResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    verify: tuple[Verified, ...] = ()
     failure: AienvError | None = None
     workspace_kept: bool = False
-    started_agent: bool = False
+    has_work: bool = False
     teardown: Teardown = field(default_factory=lambda: Teardown((), ()))
 
 
@@ -103,19 +112,21 @@ def execute(prepared: Prepared, paths: Paths, environ: Mapping[str, str], progre
         )
         attempt(context, result, lambda: _prepare(context, prepared, broker, (secrets, ssh), environ, interrupts))
         if result.failure is None:
-            result.started_agent = True
+            result.has_work = context.plan.verifies is None
             attempt(context, result, lambda: _set_up(context, result, interrupts))
             if result.failure is None:
                 attempt(context, result, lambda: _work(context, result, interrupts, streams))
-            attempt(context, result, lambda: _bring_out(context, result))
+            if result.has_work:
+                attempt(context, result, lambda: _bring_out(context, result))
             attempt(context, result, lambda: _check(context, result, interrupts))
+            attempt(context, result, lambda: _verify(context, result, prepared, environ, interrupts))
             attempt(context, result, lambda: _push(context, result))
         return finish(context, result, lock, recovered=False)
 
 
 def finish(context: Context, result: Result, lock: folders.RunLock, recovered: bool) -> RunRecord:
     """Tear down, seal, report: the end of every run, recovered or not."""
-    if result.started_agent and (result.harvest is None or not result.harvest.complete):
+    if result.has_work and (result.harvest is None or not result.harvest.complete):
         result.workspace_kept = True  # whatever went wrong: what was not brought out is not removed
     keep = result.workspace_kept or context.plan.keep
     context.folder.reserve.unlink(missing_ok=True)
@@ -141,7 +152,7 @@ def status_from(result: Result) -> Status:
         return "interrupted"
     if result.failure is not None:
         return "refused" if result.failure.exit_code == 4 else "error"
-    return status_of(result.outcome, all(check.exit_code == 0 for check in result.checks))
+    return status_of(result.outcome, all(check.exit_code == 0 for check in result.checks) and passed(result.verify))
 
 
 def attempt(context: Context, result: Result, act: Callable[[], None]) -> None:
@@ -309,6 +320,50 @@ def _check(context: Context, result: Result, interrupts: Interrupts) -> None:
         raise Interrupted("interrupted while the checks ran")
 
 
+def _verify(context: Context, result: Result, prepared: Prepared, environ: Mapping[str, str], interrupts: Interrupts) -> None:
+    """The result alone, each command in a run of its own: a record, a broker and a recovery of its own, and nothing of this run's place."""
+    plan, harvest = context.plan, result.harvest
+    exited = result.outcome is not None and result.outcome.reason == "exited"
+    if not plan.verify or not exited or result.failure is not None or harvest is None:
+        return
+    with context.step(Step.VERIFY, "") as learned:
+        if (ref := tip(harvest)) is not None:
+            _take_result(prepared.mirror, context.folder.quarantine, ref, harvest)
+        for command in plan.verify:
+            context.progress.say(f"verifying: {command}")
+            result.verify = (*result.verify, _verify_by(context, prepared, environ, harvest.commit, command))
+            if interrupts.count:
+                raise Interrupted("interrupted during the verification")
+        learned |= {"results": [[one.command, one.exit_code, one.run, one.status] for one in result.verify]}
+
+
+def _take_result(mirror: Mirror, quarantine: Path, ref: str, harvest: Harvest) -> None:
+    """What the host has checked, and nothing else of the run's, joins what clones are made from."""
+    if take_ref(mirror, quarantine, ref) != harvest.commit:
+        raise EnvironmentFailed("the result could not be taken for its verification", remedy="its branch is whole: verify it there")
+
+
+def _verify_by(context: Context, prepared: Prepared, environ: Mapping[str, str], commit: str | None, command: str) -> Verified:
+    plan = verification_plan(context.plan, context.folder.id, commit, command)
+    clean = replace(prepared, plan=plan, plan_digest=digest(plan), changes=None)
+    run_id = folders.new_run_id(time.time())
+    try:
+        record = execute(clean, context.paths, environ, Progress(quiet=True), NOWHERE, run_id)
+    except Interrupted:
+        raise
+    except AienvError as problem:
+        raise unverified(command, problem.message, problem.remedy) from problem
+    return verified(command, record, _tail(folders.run_folder(context.paths, run_id).agent_log))
+
+
+def _tail(log: Path) -> str:
+    if not log.exists():  # it never came to a command
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return file.read(TAIL_BYTES).decode("utf-8", "backslashreplace")
+
+
 def _codes(results: Sequence[CheckResult]) -> list[list[object]]:
     return [[one.command, one.exit_code] for one in results]
 
@@ -372,4 +427,6 @@ def _record(context: Context, result: Result, status: Status, audit: AuditFacts,
         kept=str(context.folder.workspace(plan.repo.name)) if keep else None,
         recovered=recovered,
         folder=str(context.folder.run),
+        verify=result.verify,
+        verifies=plan.verifies,
     )

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import secrets
 import time
@@ -217,14 +218,15 @@ def all_ids(paths: Paths) -> list[str]:
 
 
 def find(paths: Paths, wanted: str) -> RunFolder:
-    """A run by its id, by the beginning of it, or ``last``.
+    """A run by its id, by the beginning of it, or ``last``: the last one that is no verification of another.
 
     Raises:
         NotFound, UsageError: no run, or several.
     """
     ids = all_ids(paths)
     if wanted == "last" and ids:
-        return run_folder(paths, ids[-1])
+        found = (run_folder(paths, run_id) for run_id in reversed(ids))
+        return next((folder for folder in found if not _is_verification(folder)), run_folder(paths, ids[-1]))
     matches = [run_id for run_id in ids if wanted and run_id.startswith(wanted)]
     if wanted in matches:
         matches = [wanted]
@@ -233,3 +235,11 @@ def find(paths: Paths, wanted: str) -> RunFolder:
     if len(matches) > 1:
         raise UsageError(f"{wanted!r} could be {', '.join(matches)}", remedy="give more characters of the id")
     return run_folder(paths, matches[0])
+
+
+def _is_verification(folder: RunFolder) -> bool:
+    try:
+        plan = json.loads(folder.plan.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(plan, dict) and plan.get("verifies") is not None

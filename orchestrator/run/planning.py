@@ -130,6 +130,7 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         require_isolation=task.require_isolation,
         guard=guard,
         devcontainer=taken.plan if taken is not None else None,
+        verify=task.work.verify,
     )
     policy.refuse(policy.violations(plan, loaded.settings))
     noticed = (*loaded.warnings, *chosen_network.warnings, *(guard.warnings if guard is not None else ()))

@@ -17,6 +17,7 @@ class Step(StrEnum):
     RECEIVE = "receive"  # the host checks it and takes it into the run's folder
     DELIVER = "deliver"  # refs and branch in the user's repository
     CHECKS = "checks"
+    VERIFY = "verify"  # the result alone, in clean environments
     TEARDOWN = "teardown"
     REPORT = "report"
 
