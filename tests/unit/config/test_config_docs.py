@@ -15,7 +15,7 @@ TEXT = MANUAL.read_text(encoding="utf-8")
 
 def row(key: Key) -> str:
     """One line of the manual's table."""
-    default = {name: "see below" for name in ("sandbox.mask", "sandbox.unmask", "deny.read", "deny.run")}.get(key.name)
+    default = dict.fromkeys(("sandbox.mask", "sandbox.unmask", "deny.read", "deny.run"), "see below").get(key.name)
     if default is None:
         default = f"`{key.default}`" if isinstance(key.default, str) else "none" if key.is_list else "unset"
     option = f"`{key.flag}`" if key.flag else "`-- ...`" if key.name == "command" else "`TASK`" if key.name == "prompt" else "no"
