@@ -45,20 +45,28 @@ class OutputSink:
         return tuple(note for note in (self.log_problem, self._log.note) if note)
 
     def _take(self, terminal: int, data: bytes) -> None:
+        self._keep(data)
+        self._show(terminal, data)
+
+    def _keep(self, data: bytes) -> None:
+        """Into the log."""
         self.bytes += len(data)
         try:
             self._log.write(data)
         except OSError as problem:
             self.log_problem = self.log_problem or f"agent.log is incomplete from byte {self.bytes - len(data)}: {problem.strerror}"
-        if not self._quiet:
-            self._show(terminal, data)
 
-    def _show(self, terminal: int, data: bytes) -> None:
+    def _held_up(self) -> None:
+        """The terminal takes nothing now, and so the agent's output waits."""
+
+    def _show(self, terminal: int, data: bytes) -> bool:
+        """To the terminal, unless nobody listens. Whether it took all of it."""
         view = memoryview(data)
-        while view:
+        while view and not self._quiet:
             if self._detached.is_set() and not select.select([], [terminal], [], 0)[1]:
-                return
+                return False
             if not select.select([], [terminal], [], _POLL_S)[1]:
+                self._held_up()
                 continue
             try:
                 # At most PIPE_BUF is sure not to block after select said that there is room: a write that blocks is never detached.
@@ -67,7 +75,7 @@ class OutputSink:
                 continue
             except OSError:
                 self._quiet = True  # the reader went away (aienv run | head): the run goes on, the log has it all
-                return
+        return True
 
 
 class TailSink:

@@ -16,7 +16,7 @@ def used(cost_usd: float | None = None, turns: int | None = None) -> AgentEvent:
     ("budget", "steps", "kinds"),
     [
         pytest.param(Budget(), [used(1e6, 10**6)], "ok", id="no-limit"),
-        pytest.param(Budget(max_cost_usd=1.0), [used(0.79), used(0.8), used(0.9), used(1.0), used(1.1)], "ok notice ok stop stop", id="cost"),
+        pytest.param(Budget(max_cost_usd=1.0), [used(cost) for cost in (0.79, 0.8, 0.9, 1.0, 1.1)], "ok notice ok stop stop", id="cost"),
         pytest.param(Budget(max_cost_usd=1.0), [used(None), used(2.0)], "ok stop", id="cost-at-the-end"),
         pytest.param(Budget(max_cost_usd=1.0), [used(0.0), used(0.0)], "notice ok", id="no-price"),
         pytest.param(Budget(max_turns=5), [used(None, n) for n in (1, 3, 4, 5, 6)], "ok ok notice ok stop", id="turns"),
