@@ -5,7 +5,7 @@ own
 loader, which every program names (``/opt/aienv/ld.so``), and in that loader and the C library the paths of the system
 (library folders, cache, preload list, converters) are replaced by paths in the tree. No variable has to be set.
 
-    bin/{python3,git,bwrap,git-lfs}    ld.so    lib/*.so*    lib/python3.N/    git/ (git's own programs)
+    bin/{python3,git,bwrap,git-lfs}    ld.so    lib/*.so*    lib/python3.N/    git/ (git's own programs)    shell/bash
     lib/aienv/{launcher.py,prelude.py,gate.py,takeback.py,orchestrator/,harvest/}    templates/ (empty)    manifest.json
 
 Made from Debian packages without root (``apt-get download``, ``dpkg-deb -x``), or by an engine from ``images/toolbox/Dockerfile``
@@ -64,6 +64,7 @@ PACKAGES = (
     *("git", "bubblewrap"),
     *("libc6", "zlib1g", "libexpat1", "libpcre2-8-0", "libcap2", "libselinux1", "libffi8"),
     *("libstdc++6", "libgcc-s1"),
+    *("bash", "libtinfo6"),
 )
 OPTIONAL_PACKAGES = ("git-lfs",)
 
@@ -362,20 +363,21 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _assemble(root: Path, target: Path, here: Machine, python: str) -> None:
     libraries = _libraries(root, here)
-    for folder in ("bin", "lib", "git", "templates"):
+    for folder in ("bin", "lib", "git", "shell", "templates"):
         (target / folder).mkdir()
     shutil.copy(libraries[here.loader], target / "ld.so")
     shutil.copy(root / "usr/bin" / python, target / "bin/python3")
     for name in ("git", "bwrap", "git-lfs"):
         if name != "git-lfs" or (root / "usr/bin" / name).exists():
             shutil.copy(root / "usr/bin" / name, target / "bin" / name)
+    shutil.copy(_found(root, "bin/bash", "usr/bin/bash"), target / "shell/bash")
     _standard_library(root / "usr/lib" / python, target / "lib" / python, frozenset(libraries))
     _git_programs(root / "usr/lib/git-core", target)
     for name in _closure(target, libraries):
         if name != here.loader:
             shutil.copy(libraries[name], target / "lib" / name)
     (target / "lib" / here.loader).symlink_to("../ld.so")  # the C library itself is linked against its loader
-    for program in sorted((target / "bin").iterdir()):
+    for program in (*sorted((target / "bin").iterdir()), target / "shell/bash"):
         _rewrite(program, lambda data: elf.with_interpreter(data, LOADER))
     _rewrite(target / "ld.so", lambda data: loader_moved(data, here.triplet))
     _rewrite(target / "lib/libc.so.6", lambda data: libc_moved(data, here.triplet))
@@ -446,6 +448,11 @@ def _libraries(root: Path, here: Machine) -> dict[str, Path]:
     }
 
 
+def _found(root: Path, *names: str) -> Path:
+    """The first that is there; distributions differ in where /bin is."""
+    return next((root / name for name in names if (root / name).is_file()), root / names[-1])
+
+
 def _standard_library(source: Path, target: Path, libraries: frozenset[str]) -> None:
     def unwanted(folder: str, names: list[str]) -> set[str]:
         inner = os.path.relpath(folder, source)
@@ -473,7 +480,8 @@ def _closure(target: Path, libraries: Mapping[str, Path]) -> list[str]:
     if missing := [name for name in AGENT_LIBRARIES if name not in libraries]:
         raise elf.ElfError(f"{', '.join(missing)}: in none of the packages")
     wanted: list[str] = list(AGENT_LIBRARIES)
-    todo = [*(target / "bin").iterdir(), *target.glob("lib/python3*/lib-dynload/*.so"), *(libraries[name] for name in wanted)]
+    programs = (*(target / "bin").iterdir(), target / "shell/bash")
+    todo = [*programs, *target.glob("lib/python3*/lib-dynload/*.so"), *(libraries[name] for name in wanted)]
     while todo:
         path = todo.pop()
         for name in elf.parse(path.read_bytes()).needed:
@@ -521,13 +529,13 @@ def _settle_modes(tree: Path) -> None:
         for name in names:
             path = Path(folder, name)
             if not path.is_symlink():
-                path.chmod(0o555 if path.parent.name == "bin" or path == tree / "ld.so" else 0o444)
+                path.chmod(0o555 if path.parent.name in ("bin", "shell") or path == tree / "ld.so" else 0o444)
 
 
 def _smoke(tree: Path) -> None:
     modules = "ctypes, fcntl, hashlib, json, resource, select, selectors, socket, struct, subprocess, tarfile, termios, zlib"
     _run_inside(tree, ["-c", f"import {modules}; hashlib.sha256(b'').hexdigest()"])
-    for program in ("git", "bwrap"):
+    for program in ("git", "bwrap", "../shell/bash"):
         _run_inside(tree, ["--version"], program)
 
 

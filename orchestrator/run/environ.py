@@ -2,6 +2,7 @@
 
 import re
 
+from orchestrator.launcher.command import TOOLBOX
 from orchestrator.model.devcontainer import UserPlan
 from orchestrator.model.guard import SOCKET_INSIDE, SOCKET_NAMES
 from orchestrator.model.network import CLOSED, PROXY_PORT, NetworkPlan
@@ -14,6 +15,8 @@ _NEVER_FROM_IMAGE = ("LD_", "PYTHON", "GLIBC_", "GIT_", "MALLOC_", "DOCKER_", "B
 # Of a dev container's: what names the user and the run stays ours. What else we set comes later, and so is stronger.
 _OURS = re.compile(r"HOME|USER|LOGNAME|AIENV.*", re.ASCII)
 _KEPT = frozenset(["HOME", "USER", "LOGNAME", "AIENV", "AIENV_RUN_ID", "PATH"])
+
+_BASH = f"{TOOLBOX}/shell"  # Claude Code, Gemini CLI and Qwen Code run no command without bash, and small images have none
 
 CA_PEM, CA_JKS = f"{OURS}/ca.pem", f"{OURS}/ca.jks"  # the user's own trusted authorities, and the run's
 CONNECT_PROGRAM = f"{OURS}/connect.py"
@@ -114,6 +117,8 @@ def agent_environment(
     env |= {name: value for name, value in proxy.items() if name in _FIXED}
     java = [options[name] for options in (proxy, own, dict(plan.env)) if (name := "JAVA_TOOL_OPTIONS") in options]
     env |= {"JAVA_TOOL_OPTIONS": " ".join(java)} if java else {}
+    if plan.image is not None and plan.agent.profile != "command" and env.get("PATH"):
+        env["PATH"] += f":{_BASH}"  # what the image has comes first
     return tuple(sorted(env.items()))
 
 

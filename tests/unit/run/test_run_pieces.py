@@ -284,6 +284,14 @@ def test_a_closed_folder_is_an_error_or_passed_over(tmp_path: Path) -> None:
     assert masked_now(gone, known, skip_closed=True) == ()
 
 
+def test_bash_for_agents() -> None:
+    """In a container an agent finds ours behind the image's; a command of the user's own sees the image as it is, and so does the host."""
+    image, agent = ImagePlan("i", "sha256:1", (("PATH", "/app/bin"),)), replace(PLAN.agent, profile="claude")
+    assert dict(agent_environment(replace(PLAN, image=image, agent=agent), "r"))["PATH"] == "/app/bin:/opt/aienv/shell"
+    assert dict(agent_environment(replace(PLAN, image=image), "r"))["PATH"] == "/app/bin"
+    assert "aienv" not in dict(agent_environment(replace(PLAN, agent=agent), "r"))["PATH"]
+
+
 def test_variables_inside() -> None:
     """Ours win over the image's, the task's over ours; what steers loaders and programs of ours never comes from an image."""
     image = ImagePlan(
