@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.agents.schema import AgentEvent
+from orchestrator.agents.schema import AgentEvent, dollars
 from orchestrator.errors import UsageError
 from orchestrator.model.agent import Dialect
 
@@ -86,10 +86,11 @@ class Meter:
         self.heard(now_s)
         budget = self._budget
         if budget.max_cost_usd is not None and event.cost_usd is not None:
+            text = f"the agent has used {dollars(event.cost_usd)} of {dollars(budget.max_cost_usd)} (--max-cost)"
             if event.cost_usd >= budget.max_cost_usd:
-                return Finding("stop", f"the agent has used ${event.cost_usd:.2f} of ${budget.max_cost_usd:.2f} (--max-cost)")
+                return Finding("stop", text)
             if event.cost_usd >= NOTICE_SHARE * budget.max_cost_usd and self._first("cost"):
-                return Finding("notice", f"the agent has used ${event.cost_usd:.2f} of ${budget.max_cost_usd:.2f} (--max-cost)")
+                return Finding("notice", text)
             if not event.cost_usd and event.tokens is not None and event.tokens.all and self._first("free"):
                 return Finding("notice", "the agent has no price for its model and reports a cost of 0: --max-cost cannot hold it")
         if budget.max_turns is not None and event.turns is not None:

@@ -132,6 +132,11 @@ def money(value: object) -> float | None:
     return float(value) if 0 <= value <= COST_MOST_USD else None
 
 
+def dollars(amount: float) -> str:
+    """``$1.25``, ``$0.0069``."""
+    return f"${amount:.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
+
+
 def record(value: object) -> Mapping[str, object]:
     """A JSON object; an empty one where it is none."""
     return value if isinstance(value, dict) else {}

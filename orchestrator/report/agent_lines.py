@@ -3,7 +3,7 @@
 ``>`` a tool, ``<`` its result, ``!`` a refusal or an error, ``~`` something it goes on after, ``=`` the end.
 """
 
-from orchestrator.agents.schema import AgentEvent
+from orchestrator.agents.schema import AgentEvent, dollars
 from orchestrator.report.text import plural, printable
 
 _SUBJECTS = ("command", "file_path", "filePath", "path", "url", "query", "pattern", "prompt", "description")
@@ -69,8 +69,3 @@ def summary(event: AgentEvent) -> str:
     words = {"success": "success", "error": "failure"}.get(event.status or "", "no end")
     used = ", ".join(parts)
     return f"{words}{f' ({used})' if event.text and used else ''}{f': {event.text or used}' if event.text or used else ''}"
-
-
-def dollars(amount: float) -> str:
-    """``$1.25``, ``$0.0069``."""
-    return f"${amount:.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
