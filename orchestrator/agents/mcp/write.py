@@ -7,7 +7,7 @@ from orchestrator.agents.mcp import REFERENCE
 from orchestrator.model.agent import FILES_INSIDE, Additions, AgentFile, Dialect, McpServer, Value
 
 START_S = 20.0  # a server that says nothing for so long is given up; docker servers have to start a container in this time
-CALL_S = 60.0  # where an agent has one limit for the start and for each call: gemini, qwen
+CALL_S = 60.0  # where an agent has one limit for the start and for each call: opencode, gemini, qwen
 
 
 def mcp_additions(dialect: Dialect, found: tuple[McpServer, ...]) -> Additions:
@@ -26,8 +26,8 @@ HANDED_ON = (
     "DOCKER_HOST", "AIENV", "AIENV_RUN_ID", "CI",
 )  # fmt: skip
 CLAUDE_FILE = f"{FILES_INSIDE}/mcp.json"
-OPENCODE_FILE = f"{FILES_INSIDE}/opencode.json"
-CODEX_FILE = "/etc/codex/config.toml"
+OPENCODE_FILE = "/etc/opencode/opencode.json"  # wins over the project and OPENCODE_CONFIG
+CODEX_FILE = "/etc/codex/managed_config.toml"  # wins over the home and the project; /etc/codex/config.toml loses to both
 GEMINI_FILE = "/etc/gemini-cli/settings.json"
 QWEN_FILE = "/etc/qwen-code/settings.json"
 
@@ -97,7 +97,7 @@ def _codex_headers(server: McpServer, notes: list[str]) -> dict[str, Value]:
 def _opencode(found: tuple[McpServer, ...]) -> Additions:
     table: dict[str, Value] = {}
     for server in found:
-        limit: dict[str, Value] = {"enabled": True, "timeout": int(START_S * 1000)}
+        limit: dict[str, Value] = {"enabled": True, "timeout": int(CALL_S * 1000)}
         if server.url is not None:
             headers = _map(server.headers, _braced)
             table[server.name] = {"type": "remote", "url": _braced(server.url), "headers": headers, "oauth": False, **limit}

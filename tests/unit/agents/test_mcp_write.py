@@ -66,9 +66,9 @@ def test_what_codex_cannot(server: McpServer, note: str) -> None:
 
 def test_opencode() -> None:
     assert document("opencode") == {"mcp": {
-        "ping": {"type": "local", "command": ["python3", "p.py"], "environment": {"A": "1", "MY_TOKEN": "{env:MY_TOKEN}"}, "enabled": True, "timeout": 20000},
-        "gh": {"type": "local", "command": ["docker", "run", "-i", "-e", "T", "img"], "environment": {"T": "{env:T}"}, "enabled": True, "timeout": 20000},
-        "web": {"type": "remote", "url": "https://x.example.org/mcp", "headers": {"Authorization": "Bearer {env:MY_TOKEN}", "X-Key": "{env:K}", "X-Team": "7"}, "oauth": False, "enabled": True, "timeout": 20000},
+        "ping": {"type": "local", "command": ["python3", "p.py"], "environment": {"A": "1", "MY_TOKEN": "{env:MY_TOKEN}"}, "enabled": True, "timeout": 60000},
+        "gh": {"type": "local", "command": ["docker", "run", "-i", "-e", "T", "img"], "environment": {"T": "{env:T}"}, "enabled": True, "timeout": 60000},
+        "web": {"type": "remote", "url": "https://x.example.org/mcp", "headers": {"Authorization": "Bearer {env:MY_TOKEN}", "X-Key": "{env:K}", "X-Team": "7"}, "oauth": False, "enabled": True, "timeout": 60000},
     }}  # fmt: skip
 
 
