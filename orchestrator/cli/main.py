@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("orchestrator.cli.config", "Write a first task file."),
     "completion": ("orchestrator.cli.config", "Print a completion script for your shell."),
 }
-HIDDEN: dict[str, str] = {"recover": "orchestrator.cli.recover"}
+HIDDEN: dict[str, str] = {"recover": "orchestrator.cli.recover", "attempt": "orchestrator.cli.attempts"}
 
 EXAMPLES = """
 \b

@@ -140,10 +140,14 @@ def _warm_up(backend: str | None) -> None:
 @click.command(cls=TaskCommand, epilog=_RUN_EPILOG, options_metavar="[OPTIONS]")
 @click.argument("task", required=False, metavar="[TASK] [-- COMMAND...]")
 @task_options
+@click.option("--attempts", type=click.IntRange(1, 20), metavar="N", help="N times the same, and the best first: docs/attempts.md.")
+@click.option("--parallel", type=click.IntRange(1, 20), metavar="N", help="How many attempts at a time; default: 2.")
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="No phase lines and no summary.")
 @click.pass_context
-def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+def run_command(
+    ctx: click.Context, /, task: str | None, attempts: int | None, parallel: int | None, as_json: bool, quiet: bool, **options: Any
+) -> int:
     """Run one task in a place that is thrown away afterwards.
 
     The repository is cloned, the command runs isolated, the result comes back as a branch, everything else is removed.
@@ -158,6 +162,8 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
 
     progress = Progress(quiet)
     asked = Asked(task, ctx.meta.get("aienv.command", ()), _flags(options), here())
+    if parallel is not None and attempts is None:
+        raise UsageError("--parallel is for attempts", remedy=f"aienv run --attempts {parallel} --parallel {parallel} ...")
     if options["key_tty"]:
         require_terminal()
     _warm_up(options["key_backend"])
@@ -165,6 +171,10 @@ def run_command(ctx: click.Context, /, task: str | None, as_json: bool, quiet: b
     prepared = prepare(asked, paths(), os.environ, progress)
     for warning in prepared.warnings if not quiet else ():
         warn(warning)
+    if attempts is not None:
+        from orchestrator.cli.attempts import attempt
+
+        return attempt(prepared, attempts, parallel, as_json, quiet, progress)
     streams = Streams(stdout=2 if as_json else 1, stderr=2, quiet=False, tty=prepared.plan.agent.tty)
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -13,7 +13,7 @@ import click
 
 from orchestrator.cli.common import finish_interrupted, json_option, paths, print_json
 from orchestrator.errors import AienvError, EnvironmentFailed
-from orchestrator.report.text import duration, plural, printable, size
+from orchestrator.report.text import columns, duration, plural, printable, size
 
 if TYPE_CHECKING:
     from orchestrator.run.folder import RunFolder
@@ -41,7 +41,7 @@ def ps_command(everything: bool, as_json: bool) -> None:
         table.append(
             (row.id, row.state, row.status or "-", row.task, row.backend, age, size(row.size_bytes), row.branch or row.workspace or "-")
         )
-    click.echo("\n".join(_columns(table)))
+    click.echo("\n".join(columns(table)))
     if not everything and not found:
         click.echo("aienv: nothing is running; aienv ps --all lists finished runs", err=True)
 
@@ -202,8 +202,3 @@ def gc_command(older_than: str, keep_size: str | None, caches: bool, dry_run: bo
         click.echo(f"aienv: {printable(problem)}", err=True)
     if done.problems:
         raise EnvironmentFailed("not everything could be removed", remedy="see above; then aienv gc again", code="left")
-
-
-def _columns(table: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(printable(row[column])) for row in table) for column in range(len(table[0]))]
-    return ["  ".join(f"{printable(cell):<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

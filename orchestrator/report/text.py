@@ -1,5 +1,7 @@
 """Text from outside, made safe to show on a terminal. Pure."""
 
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     """Control characters and lone surrogates as visible escapes: a file name must not drive the user's terminal."""
@@ -35,3 +37,9 @@ def size(count: int) -> str:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     raise AssertionError("unreachable")
+
+
+def columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """A table's lines, each column as wide as its widest cell; safe for a terminal."""
+    widths = [max(len(printable(row[column])) for row in table) for column in range(len(table[0]))]
+    return ["  ".join(f"{printable(cell):<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]

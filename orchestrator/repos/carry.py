@@ -8,6 +8,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import EnvironmentFailed, UsageError
@@ -81,6 +82,21 @@ def apply(changes: ChangeSet, workspace: Path, uid: int, gid: int, *, hidden: Co
     if os.geteuid() == 0:
         os.chown(workspace / ".git" / "index", uid, gid, follow_symlinks=False)
     return tuple(entry.path for entry in withheld)
+
+
+def snapshot(changes: ChangeSet, folder: Path) -> ChangeSet:
+    """The same changes with their bytes copied into ``folder``: the user may go on in his checkout. What is staged stays where it is.
+
+    Raises:
+        UsageError: a file has changed since it was captured.
+        EnvironmentFailed: the disk is full.
+    """
+    kept = replace(changes, root=folder)
+    try:
+        _write_files(changes, folder)
+    except OSError as problem:
+        raise EnvironmentFailed(f"keeping changes in {folder}: {problem}", remedy="see the reason given; is the disk full?") from problem
+    return kept
 
 
 def _import_blobs(changes: ChangeSet, staged: Sequence[Staged], env: dict[str, str]) -> None:

@@ -2,9 +2,10 @@
 
 import hashlib
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator.model.codec import digest
 from orchestrator.model.plan import ChangesPlan
@@ -56,6 +57,35 @@ class ChangeSet:
         }
         paths = {entry.path for entry in self.staged} | {entry.path for entry in self.files} | set(self.intended)
         return ChangesPlan(digest(described), len(paths))
+
+
+def to_document(changes: ChangeSet) -> dict[str, Any]:
+    """``changes`` for another process of ours, as JSON."""
+    return {
+        "root": str(changes.root),
+        "git_dir": str(changes.git_dir),
+        "base": changes.base,
+        "staged": [[shown(entry.path), entry.mode, entry.oid] for entry in changes.staged],
+        "intended": [shown(path) for path in changes.intended],
+        "files": [[shown(entry.path), entry.kind, entry.content, entry.size] for entry in changes.files],
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> ChangeSet:
+    """The opposite; warnings have been given."""
+
+    def path(text: str) -> bytes:
+        return text.encode("utf-8", "surrogateescape")
+
+    return ChangeSet(
+        Path(document["root"]),
+        Path(document["git_dir"]),
+        document["base"],
+        tuple(Staged(path(name), mode, oid) for name, mode, oid in document["staged"]),
+        tuple(path(name) for name in document["intended"]),
+        tuple(Carried(path(name), kind, content, size) for name, kind, content, size in document["files"]),
+        (),
+    )
 
 
 def shown(path: bytes) -> str:

@@ -44,11 +44,11 @@ CONTAINER_UID = 1000  # when the user is root: the first ordinary user, which mo
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan, and the open handles that the run goes on with."""
+    """A plan, and the open handles that the run goes on with. ``loaded``: None where the plan was made elsewhere."""
 
     plan: Plan
     plan_digest: str
-    loaded: Loaded
+    loaded: Loaded | None
     mirror: Mirror
     changes: ChangeSet | None
     backend: Backend
@@ -140,6 +140,19 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         noticed = (*noticed, *taken.warnings, *(f"devcontainer: {note}" for note in taken.plan.notes))
     warnings = (*noticed, *found.warnings, *(changes.warnings if changes else ()), *_fallback(chosen.passed_over))
     return Prepared(plan, digest(plan), loaded, found.mirror, changes, chosen.backend, make, chosen.facts, warnings)
+
+
+def taken_up(
+    plan: Plan, plan_digest: str, mirror: Mirror, changes: ChangeSet | None, paths: Paths, environ: Mapping[str, str]
+) -> Prepared:
+    """A plan that was made, and judged, by another process of ours.
+
+    Raises:
+        BackendUnavailable: what it was made for does not answer any more.
+    """
+    make = maker(paths.work, paths.cache, environ, lambda text: None)
+    backend = make(plan.backend)
+    return Prepared(plan, plan_digest, None, mirror, changes, backend, make, backend.check(), ())
 
 
 def refuse_what_is_not_there(task: TaskSpec) -> None:

@@ -56,7 +56,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 PURE_BESIDES_CORE = (
     "backends.docker_args", "backends.seccomp_profile", "images.elf", "report.build", "report.plan_text", "report.summary",
     "recovery.diagnosis", "report.text", "repos.changeset", "repos.failures",
-    "run.bounds", "run.devcontainer_terms", "run.environ", "run.steps", "run.verify",
+    "run.bounds", "run.devcontainer_terms", "run.attempts", "run.environ", "run.steps", "run.verify",
 )  # fmt: skip
 IMPURE = frozenset(["subprocess", "socket", "docker", "git", "time", "requests", "asyncio", "multiprocessing", "http.client"])
 
