@@ -137,7 +137,7 @@ class Reader:
         for event in found:
             self._tool_calls += event.kind == "tool"
             self._denials += event.kind == "denial"
-            if event.kind == "text" and event.text.strip():
+            if event.kind == "text" and event.parent is None and event.text.strip():
                 self._final_text = event.text
         return found
 

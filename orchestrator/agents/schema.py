@@ -52,8 +52,8 @@ class AgentEvent:
     """Fields without a value are not said. ``docs/agents.md`` has the table.
 
     ``tool``: what kind of tool it is, ``name``: the agent's own name for it, ``call``: its id, which its result has, too. ``tokens``,
-    ``cost_usd`` and ``turns`` are those of the whole run so far. ``status``: of an error ``retry``, ``notice`` or the agent's own word for
-    it; of an end its ``Result``.
+    ``cost_usd`` and ``turns`` are those of the whole run so far. ``parent``: the call that started the agent's own helper who did this;
+    None for the agent itself. ``status``: of an error ``retry``, ``notice`` or the agent's own word for it; of an end its ``Result``.
     """
 
     kind: Kind
@@ -69,9 +69,10 @@ class AgentEvent:
     cost_usd: float | None = None
     turns: int | None = None
     status: str | None = None
+    parent: str | None = None
 
 
-_FIELDS = ("tool", "name", "call", "input", "ok", "session", "model", "cost_usd", "turns", "status")
+_FIELDS = ("tool", "name", "call", "input", "ok", "session", "model", "cost_usd", "turns", "status", "parent")
 
 
 def as_json(event: AgentEvent) -> Document:

@@ -6,7 +6,7 @@
 from orchestrator.agents.schema import AgentEvent, dollars
 from orchestrator.report.text import plural, printable
 
-_SUBJECTS = ("command", "file_path", "filePath", "path", "url", "query", "pattern", "prompt", "description")
+_SUBJECTS = ("command", "file_path", "filePath", "path", "url", "query", "pattern", "description", "prompt")
 _DENIED_MOST = 1024
 
 
@@ -18,7 +18,11 @@ class AgentLines:
         self._denied: dict[str, None] = {}
 
     def of(self, event: AgentEvent) -> list[str]:
-        """No line has a control character."""
+        """No line has a control character. What the agent's own helpers do is set in."""
+        lines = self._of(event)
+        return lines if event.parent is None else [f"  {line}" for line in lines]
+
+    def _of(self, event: AgentEvent) -> list[str]:
         match event.kind:
             case "text":
                 return [printable(line.expandtabs()) for line in event.text.rstrip().split("\n")]

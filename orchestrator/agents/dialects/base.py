@@ -53,7 +53,7 @@ class Dialect:
     def tool(self, call: object, name: object, input: object) -> AgentEvent:
         own, id = word(name) or "?", word(call)
         if id is not None:
-            _remember(self._names, id, own)
+            remember(self._names, id, own)
         return AgentEvent("tool", tool=tool_kind(own), name=own, call=id, input=bounded(input))
 
     def tool_result(self, call: object, ok: bool, text: str) -> AgentEvent:
@@ -68,7 +68,7 @@ class Dialect:
             return
         own = word(name) or self._names.get(id or "")
         if id is not None:
-            _remember(self._denied, id, None)
+            remember(self._denied, id, None)
         known = bounded(input) if input is not None else None
         yield AgentEvent("denial", clean(text), tool=tool_kind(own) if own else None, name=own, call=id, input=known, ok=False)
 
@@ -108,7 +108,8 @@ def message_of(value: object) -> str:
     return words(error.get("message")) or words(record(error.get("data")).get("message")) or words(error.get("name"))
 
 
-def _remember(known: dict[str, T], key: str, value: T) -> None:
+def remember(known: dict[str, T], key: str, value: T) -> None:
+    """Add to what is known, and forget the oldest beyond a bound."""
     known[key] = value
     if len(known) > CALLS_MOST:
         del known[next(iter(known))]

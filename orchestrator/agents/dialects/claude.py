@@ -5,30 +5,31 @@ reply are those that the API told at its beginning: the output is not among them
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from orchestrator.agents.dialects.base import OUR_DENIAL, Dialect, content_text
-from orchestrator.agents.schema import AgentEvent, Tokens, count, money, record, rows, word, words
+from orchestrator.agents.dialects.base import OUR_DENIAL, Dialect, content_text, remember
+from orchestrator.agents.schema import NAME_CHARS, AgentEvent, Tokens, count, money, record, rows, word, words
 
 
 class Claude(Dialect):
     def __init__(self) -> None:
         super().__init__()
-        self._reply: str | None = None  # lines of one reply have one id
+        self._replies: dict[str, None] = {}  # lines of one reply have one id, and helpers speak between them
 
     def read(self, line: Mapping[str, object]) -> Iterator[AgentEvent]:
         match line.get("type"):
             case "system":
                 yield from self._system(line)
             case "assistant":
-                yield from self._assistant(line)
+                yield from _of_helper(line, self._assistant(line))
             case "user":
-                yield from self._user(line)
+                yield from _of_helper(line, self._user(line))
             case "result":
                 yield from self._result(line)
 
     def _system(self, line: Mapping[str, object]) -> Iterator[AgentEvent]:
         match line.get("subtype"):
-            case "init":
+            case "init" if self.session is None:  # it comes again when the agent goes on after a helper's end
                 self.session, self.model = word(line.get("session_id")), word(line.get("model"))
                 yield self.start()
             case "permission_denied":
@@ -44,7 +45,7 @@ class Claude(Dialect):
         if line.get("is_api_error_message") is True:
             self.result, self.why = "error", content_text(message.get("content"))  # its result says the same
             return
-        if self.counts(message, line.get("parent_tool_use_id") is None):
+        if self.counts(message, word(line.get("parent_tool_use_id"))):
             yield self.usage()
         for block in rows(message.get("content")):
             match block.get("type"):
@@ -55,15 +56,15 @@ class Claude(Dialect):
                 case "tool_use" | "server_tool_use" | "mcp_tool_use":
                     yield self.tool(block.get("id"), block.get("name"), block.get("input"))
 
-    def counts(self, message: Mapping[str, object], main: bool) -> bool:
-        """Add a reply's use. ``main``: not of an agent that this one started. Whether it was a reply not counted yet."""
-        id = word(message.get("id"))
-        if id is None or id == self._reply:
+    def counts(self, message: Mapping[str, object], parent: str | None) -> bool:
+        """Add a reply's use; the turns of helpers are not the agent's. Whether it was a reply not counted yet."""
+        id = f"{parent or ''} {words(message.get('id'))[:NAME_CHARS]}"
+        if id in self._replies:
             return False
-        self._reply = id
+        remember(self._replies, id, None)
         self.model = self.model or word(message.get("model"))
         self.tokens += self.used(record(message.get("usage")))
-        self.turns += main
+        self.turns += parent is None
         return True
 
     def _user(self, line: Mapping[str, object]) -> Iterator[AgentEvent]:
@@ -109,6 +110,11 @@ class Claude(Dialect):
     def hidden_failure(self, text: str) -> str | None:
         """The cause of a failure in what is called a success."""
         return None
+
+
+def _of_helper(line: Mapping[str, object], events: Iterable[AgentEvent]) -> Iterator[AgentEvent]:
+    parent = word(line.get("parent_tool_use_id"))
+    return (replace(event, parent=parent) for event in events)
 
 
 def _of_model(usage: Mapping[str, object]) -> Tokens:

@@ -20,13 +20,13 @@ class Qwen(Claude):
         super().__init__()
         self._last = Tokens()
 
-    def counts(self, message: Mapping[str, object], main: bool) -> bool:
+    def counts(self, message: Mapping[str, object], parent: str | None) -> bool:
         self.model = self.model or word(message.get("model"))
         self._last = self.used(record(message.get("usage")))
         if not self._last.all:
             return False
         self.tokens += self._last
-        self.turns += main
+        self.turns += parent is None
         return True
 
     def used(self, usage: Mapping[str, object]) -> Tokens:

@@ -53,6 +53,8 @@ ROWS = (
     Row("claude-2.1.330-hello", 0, "",
         "start text tool:write result:ok tool:shell result:ok text end",
         3, (1240, 98), 0.00692),
+    Row("claude-2.1.330-subagent", 0, "", "start tool:other result:ok text text tool:shell result:ok text text end",
+        3, (600, 120), 0.0048),
     Row("claude-2.1.330-hook", 0, "",
         "start tool:shell denial:shell result:failed text end",
         2, (240, 48), 0.00192),
@@ -270,6 +272,15 @@ def test_claude_in_full() -> None:
     ]
 
 
+def test_helpers_of_claude() -> None:
+    """What a helper says is set apart, is no turn of the agent's and not its last word; the agent begins and ends once."""
+    seen, one = read("claude", stream("claude-2.1.330-subagent"))
+    started = next(event.call for event in seen if event.name == "Agent")
+    assert [event.text for event in seen if event.kind == "text" and event.parent == started] == ["Inner begins.", "inner done"]
+    assert [event.text for event in seen if event.kind == "text" and event.parent is None] == ["outer done", "Done."]
+    assert (one.use.turns, one.use.final_text) == (3, "Done.")
+
+
 def test_opencode_in_full() -> None:
     """A tool and its result come together; the cost grows with each step."""
     seen, _ = read("opencode", stream("opencode-1.18.33-denied"))
@@ -302,10 +313,11 @@ def without_schema(event: AgentEvent) -> dict[str, object]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_stream_that_breaks_off_is_no_success(row: Row) -> None:
-    """Cut before the line that says how it ended, with exit code 0; in pi's the last two repeat that line."""
+    """Cut before the line that says how it ended, with exit code 0; what repeats that line goes with it."""
     lines = stream(row.name).splitlines(keepends=True)
-    keep = {"pi": -3}.get(dialect_of(row.name), -1)
-    _, one = read(dialect_of(row.name), b"".join(lines[:keep]))
+    last = {"pi-": 3, "claude-2.1.330-subagent": 2}
+    keep = next((count for name, count in last.items() if row.name.startswith(name)), 1)
+    _, one = read(dialect_of(row.name), b"".join(lines[:-keep]))
     assert not judge(one.use, 0).success
 
 

@@ -23,6 +23,7 @@ from orchestrator.report.agent_lines import AgentLines
         pytest.param(AgentEvent("result", "", ok=False), ["< failed"], id="failed"),
         pytest.param(AgentEvent("error", "503; trying again", status="retry"), ["~ 503; trying again"], id="retry"),
         pytest.param(AgentEvent("error", "bad key", status="api_error"), ["! bad key"], id="error"),
+        pytest.param(AgentEvent("text", "one\ntwo", parent="c"), ["  one", "  two"], id="helper"),
         pytest.param(AgentEvent("reasoning", "hm"), [], id="reasoning"),
         pytest.param(AgentEvent("usage", turns=3), [], id="usage"),
         pytest.param(AgentEvent("start", session="s"), [], id="start"),
