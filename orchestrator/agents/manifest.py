@@ -32,7 +32,7 @@ from orchestrator.model.agent import (
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 RESERVED = frozenset(["command", "node"])
-FIELDS = ("prompt", "model", "session", "base_url", "key", "home")
+FIELDS = ("prompt", "model", "session", "base_url", "key", "home", "args")
 
 _FIELD = re.compile(r"\{([a-z][a-z_]*)\}")
 _NPM = re.compile(r"((?:@[a-z0-9~_-][a-z0-9._~-]*/)?[a-z0-9~_-][a-z0-9._~{}-]*)@([0-9A-Za-z][0-9A-Za-z.+_-]*)", re.ASCII)
@@ -64,7 +64,6 @@ def parse_manifest(data: bytes, source: str, name: str) -> Profile:
         problem = BadValue("does not hold {prompt}", "name the place of the prompt: " + _EXAMPLES["headless"])
         _refuse(source, members["headless"].line, "headless", problem)
     env = cast(tuple[tuple[str, str], ...], values.get("env", ()))
-    files = tuple(_file(item, source, f"files.{number}") for number, item in enumerate(_items(members.get("files"), source, "files")))
     return Profile(
         name=name,
         title=str(values.get("title", name)),
@@ -76,7 +75,7 @@ def parse_manifest(data: bytes, source: str, name: str) -> Profile:
         model=_words(values, "model"),
         modes=_modes(members.get("modes"), source),
         credentials=tuple(_credential(one, source, i) for i, one in enumerate(_items(members.get("credentials"), source, "credentials"))),
-        base=Additions(env=env, files=files),
+        base=Additions(_words(values, "args"), env, _files(members.get("files"), source, "files")),
         hosts=_words(values, "hosts"),
         sessions=_words(values, "sessions"),
         leavings=_words(values, "leavings"),
@@ -187,6 +186,7 @@ _KEYS: Mapping[str, Parse] = {
     "resume": _word_list,
     "resume_interactive": _word_list,
     "model": _word_list,
+    "args": _word_list,
     "env": _variables,
     "hosts": list_of(allowing_rule, 100),
     "sessions": list_of(_below_home, 100),
@@ -252,16 +252,23 @@ def _credential(node: Node, source: str, number: int) -> Credential:
     key = f"credentials.{number}"
     if node.kind in ("text", "word"):
         return Credential(str(_value(_variable, node, source, key)))
-    members = _members(node, source, key, ("name", "base", "model", "env"))
+    members = _members(node, source, key, ("name", "base", "model", "args", "env", "files"))
     if "name" not in members:
         _refuse(source, node.line, f"{key}.name", BadValue("is missing", "write credentials: [{name: MY_API_KEY, base: MY_BASE_URL}]"))
+    args = _value(_word_list, members["args"], source, f"{key}.args") if "args" in members else ()
     env = _value(_variables, members["env"], source, f"{key}.env") if "env" in members else ()
+    files = _files(members.get("files"), source, f"{key}.files")
+    additions = Additions(cast(tuple[str, ...], args), cast(tuple[tuple[str, str], ...], env), files)
     return Credential(
         str(_value(_variable, members["name"], source, f"{key}.name")),
         str(_value(_variable, members["base"], source, f"{key}.base")) if "base" in members else None,
         str(_value(one_line, members["model"], source, f"{key}.model")) if "model" in members else None,
-        Additions(env=cast(tuple[tuple[str, str], ...], env)),
+        additions,
     )
+
+
+def _files(node: Node | None, source: str, key: str) -> tuple[AgentFile, ...]:
+    return tuple(_file(item, source, f"{key}.{number}") for number, item in enumerate(_items(node, source, key)))
 
 
 def _file(node: Node, source: str, key: str) -> AgentFile:

@@ -12,6 +12,7 @@ from orchestrator.backends.local import agent_user
 from orchestrator.backends.protocol import Backend, Environment, EnvironmentRequest, EnvRef, Folders
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.launcher.client import RunRequest
+from orchestrator.launcher.command import TOOLBOX
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName, ImagePlan
 from orchestrator.model.task import Limits
@@ -61,6 +62,7 @@ def try_out(
         facts = environment.launcher.facts
         variables = {"PATH": BASE_PATH, "LANG": "C.UTF-8"} | dict(found.env if found else ())
         variables |= {"HOME": HOME, "USER": USER.name, "SHELL": USER.shell, "TMPDIR": "/tmp", "TERM": "dumb", "CI": "1", "AIENV": "1"}
+        variables["PATH"] += f":{TOOLBOX}/shell" if facts.container else ""  # as for an agent of a run
         confinement = Confinement(
             "agent", WORKSPACE, (), (), tuple(sorted((variables | dict(env)).items())), _LIMITS.memory_bytes // 8, WORKSPACE, ()
         )

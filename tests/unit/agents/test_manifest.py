@@ -24,7 +24,10 @@ model: [-m, "{model}"]
 modes:
   bypass: {args: [--yolo]}
   ask: {args: [--ask], env: {ASK: "1"}}
-credentials: [{name: ME_KEY, base: ME_BASE, model: best, env: {ME_URL: "{base_url}"}}, OTHER_KEY]
+credentials:
+  - {name: ME_KEY, base: ME_BASE, model: best, args: [--me], env: {ME_URL: "{base_url}"}, files: [{path: ~/.me/url, content: "{base_url}"}]}
+  - OTHER_KEY
+args: [--quiet]
 env: {ME_TELEMETRY: "0"}
 files:
   - {path: ~/.me/settings.json, format: json, content: {a: [1, 1.5, true, null, "{key}"], b: {c: d}}, locked: false}
@@ -54,8 +57,15 @@ def test_whole() -> None:
         resume_interactive=("-r", "{session}"),
         model=("-m", "{model}"),
         modes={"bypass": Additions(("--yolo",)), "ask": Additions(("--ask",), (("ASK", "1"),))},
-        credentials=(Credential("ME_KEY", "ME_BASE", "best", Additions(env=(("ME_URL", "{base_url}"),))), Credential("OTHER_KEY")),
+        credentials=(
+            Credential(
+                "ME_KEY", "ME_BASE", "best",
+                Additions(("--me",), (("ME_URL", "{base_url}"),), (AgentFile("~/.me/url", "text", "{base_url}"),)),
+            ),
+            Credential("OTHER_KEY"),
+        ),
         base=Additions(
+            words=("--quiet",),
             env=(("ME_TELEMETRY", "0"),),
             files=(
                 AgentFile("~/.me/settings.json", "json", {"a": [1, 1.5, True, None, "{key}"], "b": {"c": "d"}}, locked=False),
@@ -68,7 +78,7 @@ def test_whole() -> None:
         project_files=(ProjectFile(".me/hooks.json", "{}"),),
         dialect="claude",
         settings="gemini",
-    )
+    )  # fmt: skip
 
 
 SMALL = "version: 1\nprogram: {image: my-agent}\nheadless: ['{prompt}']\n"
