@@ -10,7 +10,6 @@ its programs name the toolbox's loader (``images/toolbox.py``), everything else 
 import contextlib
 import hashlib
 import json
-import mmap
 import os
 import platform
 import shutil
@@ -25,10 +24,9 @@ from typing import Literal
 from orchestrator.agents import pypi
 from orchestrator.agents.fetch import Say, fetcher
 from orchestrator.agents.lock import CPUS, Lock, NpmPackage, parse_lock
+from orchestrator.agents.moved import LOADERS, copy_moved, find_programs, settle_modes
 from orchestrator.agents.unpack import unpack
 from orchestrator.errors import ConfigError, EnvironmentFailed
-from orchestrator.images import elf
-from orchestrator.images.toolbox import AGENT_LIBRARIES, LOADER
 from orchestrator.model.agent import AGENTS_INSIDE, Profile, Program
 from orchestrator.model.paths import paths_from
 from orchestrator.repos.lock import locked
@@ -38,9 +36,6 @@ Variant = Literal["host", "container"]
 LOCK_S = 1800.0  # another process may be fetching the same
 UNUSED_S = 14 * 86400.0  # versions that no run has asked for since; a run may hold one for as long as it lasts
 NODE = Profile("node", "Node.js", Program("npm", "node-linux-{arch}", "22.23.5", "node_modules/node-linux-{arch}/bin/node"), headless=())
-
-# glibc's loader by processor, as programs name it. What names another one (musl's) is left as it is.
-_LOADERS: Mapping[str, str] = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ def ensure(profile: Profile, cache: Path, environ: Mapping[str, str], say: Say, 
     (place.home / "locks").mkdir(exist_ok=True)
     folder = _ensured(place, place.host, lambda partial: _fill(place, partial, environ, say))
     if variant == "container" and _about(folder).moved:
-        folder = _ensured(place, place.container, lambda partial: _move(place.host, partial))
+        folder = _ensured(place, place.container, lambda partial: copy_moved(place.host, partial, _about(place.host).moved))
     node = ensure(NODE, cache, environ, say, variant) if profile.program.runtime == "node" and profile is not NODE else None
     return _installed(place, folder, node)
 
@@ -282,10 +277,10 @@ def _fill(place: _Place, partial: Path, environ: Mapping[str, str], say: Say) ->
         with fetcher(environ, partial, say) as source:
             source.fetch(packages, lambda package, archive: _put(package, archive, partial), say, name)
         _link(place, partial)
-    moved = _programs(partial, _LOADERS[place.machine])
+    moved = find_programs(partial, LOADERS[place.machine])
     about = {"profile": place.profile.name, "version": place.lock.version, "digest": place.lock.digest, "moved": moved}
     (partial / "about.json").write_text(json.dumps(about, indent=1) + "\n")
-    _settle_modes(partial)
+    settle_modes(partial)
     say(f"{name}: installed")
 
 
@@ -307,70 +302,6 @@ def _link(place: _Place, partial: Path) -> None:
         link.chmod(0o755)
     else:
         link.symlink_to(Path("..", place.entry))
-
-
-def _programs(folder: Path, loader: str) -> list[str]:
-    """The programs in ``folder`` that name ``loader`` and need nothing beside what the toolbox has, by their paths below it."""
-    libraries = {*AGENT_LIBRARIES, os.path.basename(loader)}
-    found = []
-    for path in _files(folder):
-        with path.open("rb") as file:
-            if not elf.is_elf(file.read(8)):
-                continue
-            try:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    program = elf.parse(data)
-            except (elf.ElfError, ValueError):
-                continue  # for another processor, or cut: nothing that we could start
-        if program.interpreter is not None and program.interpreter[2] == loader and libraries.issuperset(program.needed):
-            found.append(str(path.relative_to(folder)))
-    return sorted(found)
-
-
-def _move(source: Path, partial: Path) -> None:
-    """``source`` with its programs' loader changed to the toolbox's; all other files are the same ones."""
-    moved = {str(source / name) for name in _about(source).moved}
-
-    def put(old: str, new: str) -> None:
-        if old in moved:
-            shutil.copyfile(old, new)
-            shutil.copymode(old, new)
-            _change_loader(Path(new))
-        else:
-            os.link(old, new, follow_symlinks=False)
-
-    shutil.copytree(source, partial, symlinks=True, copy_function=put, dirs_exist_ok=True)
-    _settle_modes(partial)
-
-
-def _change_loader(program: Path) -> None:
-    program.chmod(0o755)
-    with program.open("r+b") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
-                offset, new = elf.interpreter_change(elf.parse(data), LOADER)
-            except elf.ElfError as problem:
-                raise EnvironmentFailed(f"{program.name} cannot be moved into an image: {problem}", code="agent-install") from None
-        file.seek(offset)
-        file.write(new)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for where, _, names in os.walk(folder):
-        for name in names:
-            path = Path(where, name)
-            if not path.is_symlink():
-                yield path
-
-
-def _settle_modes(folder: Path) -> None:
-    """Nobody writes here any more, not even the owner by mistake."""
-    for where, _, names in os.walk(folder):
-        os.chmod(where, 0o755)
-        for name in names:
-            path = Path(where, name)
-            if not path.is_symlink():
-                path.chmod(0o555 if path.stat().st_mode & 0o111 else 0o444)
 
 
 # --- removing --------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
          "guard.watching", "guard.alone", "guard.masking", "guard.beneath",
          "guard.plain", "guard.marks", "guard.group", "guard.takeback", "guard.takeback_program",
          "secrets.sources", "secrets.trust",
-         "agents.fetch", "agents.install", "agents.own", "agents.pypi", "agents.relock", "agents.unpack",
+         "agents.fetch", "agents.install", "agents.moved", "agents.own", "agents.pypi", "agents.relock", "agents.unpack",
          "devcontainer.features.cache", "devcontainer.features.credentials", "devcontainer.features.lockfile", "devcontainer.features.oci",
          "devcontainer.features.resolve", "devcontainer.features.transport", "devcontainer.features.unpack",
          "devcontainer.images.building", "devcontainer.images.command", "devcontainer.images.context", "devcontainer.images.image",
