@@ -10,8 +10,11 @@ START_S = 20.0  # a server that says nothing for so long is given up; docker ser
 CALL_S = 60.0  # where an agent has one limit for the start and for each call: opencode, gemini, qwen
 
 
-def mcp_additions(dialect: Dialect, found: tuple[McpServer, ...]) -> Additions:
-    """The servers in an agent's own format, at a place that it cannot change."""
+def mcp_additions(dialect: Dialect, found: tuple[McpServer, ...], *, project: bool = False) -> Additions:
+    """The servers in an agent's own format, at a place that it cannot change. ``project``: servers of the repository were granted, so an
+    agent that can be told to read no others is not told so."""
+    if dialect == "claude":
+        return _claude(found, strict=not project)
     write = _WRITERS.get(dialect)
     if write is None:
         names = ", ".join(server.name for server in found)
@@ -32,8 +35,9 @@ GEMINI_FILE = "/etc/gemini-cli/settings.json"
 QWEN_FILE = "/etc/qwen-code/settings.json"
 
 
-def _claude(found: tuple[McpServer, ...]) -> Additions:
+def _claude(found: tuple[McpServer, ...], *, strict: bool) -> Additions:
     """``--strict-mcp-config`` even without servers: no other file, of the repository or of the agent's own, adds any."""
+    only = ("--strict-mcp-config",) if strict else ()
     table: dict[str, Value] = {}
     for server in found:
         if server.url is not None:
@@ -41,9 +45,9 @@ def _claude(found: tuple[McpServer, ...]) -> Additions:
         else:
             table[server.name] = {"type": "stdio", "command": server.command[0], "args": [*server.command[1:]], "env": _map(server.env)}
     if not found:
-        return Additions(words=("--strict-mcp-config",))
+        return Additions(words=only)
     return Additions(
-        words=("--mcp-config", CLAUDE_FILE, "--strict-mcp-config"),
+        words=(f"--mcp-config={CLAUDE_FILE}", *only),
         env=(("MCP_TIMEOUT", str(int(START_S * 1000))),),
         files=(AgentFile(CLAUDE_FILE, "json", {"mcpServers": table}),),
     )
@@ -141,7 +145,6 @@ def _map(pairs: tuple[tuple[str, str], ...], spell: Callable[[str], str] = str) 
 
 
 _WRITERS: Mapping[Dialect, Callable[[tuple[McpServer, ...]], Additions]] = {
-    "claude": _claude,
     "codex": _codex,
     "opencode": _opencode,
     "gemini": _gemini(GEMINI_FILE),

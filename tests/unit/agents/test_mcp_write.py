@@ -27,7 +27,7 @@ def document(dialect: Dialect, found: tuple[McpServer, ...] = ALL) -> Document:
 
 def test_claude() -> None:
     additions = mcp_additions("claude", ALL)
-    assert additions.words == ("--mcp-config", "/run/aienv/agent/mcp.json", "--strict-mcp-config")
+    assert additions.words == ("--mcp-config=/run/aienv/agent/mcp.json", "--strict-mcp-config")
     assert document("claude") == {"mcpServers": {
         "ping": {"type": "stdio", "command": "python3", "args": ["p.py"], "env": {"A": "1", "MY_TOKEN": "${MY_TOKEN}"}},
         "gh": {"type": "stdio", "command": "docker", "args": ["run", "-i", "-e", "T", "img"], "env": {"T": "${T}"}},
@@ -38,6 +38,7 @@ def test_claude() -> None:
 def test_claude_without_servers() -> None:
     """Then, too, no other file adds any."""
     assert mcp_additions("claude", ()).words == ("--strict-mcp-config",)
+    assert mcp_additions("claude", (), project=True).words == ()
 
 
 def test_codex() -> None:
