@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from orchestrator.agents.lock import NpmPackage, sha512_of
-from orchestrator.agents.registry import Source, proxied
+from orchestrator.agents.registry import Source, proxied, without_users
 from orchestrator.devcontainer.features.transport import Request, Transport, Unreachable
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.presets.resolve import npm_settings
@@ -145,7 +145,7 @@ def fetcher(environ: Mapping[str, str], scratch: Path, say: Say) -> Iterator[Fet
     values, default, warnings = npm_settings(environ, home, home)
     for warning in warnings:
         say(warning)
-    source = Source(values, default)
+    source = Source(without_users(values), default)
     trusted = ssl.create_default_context()
     for file in (source.authorities(), environ.get("NODE_EXTRA_CA_CERTS")):
         if file:

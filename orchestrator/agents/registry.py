@@ -6,7 +6,7 @@ https://docs.npmjs.com/cli/v11/configuring-npm/npmrc : a registry's credentials 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from orchestrator.agents.lock import NpmPackage
 
@@ -44,6 +44,22 @@ class Source:
     def authorities(self) -> str | None:
         """The file of certificate authorities that npm is told to trust."""
         return self.values.get("cafile") or None
+
+
+def without_users(values: Mapping[str, str]) -> dict[str, str]:
+    """``https://USER:PASSWORD@HOST/`` as an address without them, and a credential for it."""
+    found = dict(values)
+    for key, value in values.items():
+        if key != "registry" and not key.endswith(":registry"):
+            continue
+        scheme, slashes, rest = value.partition("://")
+        user, at, place = rest.partition("/")[0].rpartition("@")
+        if slashes and at:
+            address = f"//{place}/{rest.partition('/')[2]}".rstrip("/") + "/"
+            found[key] = f"{scheme}:{address}"
+            name, _, password = user.partition(":")
+            found.setdefault(f"{address}:_auth", base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode())
+    return found
 
 
 def proxied(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

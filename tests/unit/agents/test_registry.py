@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.agents.lock import NpmPackage
-from orchestrator.agents.registry import Source, proxied
+from orchestrator.agents.registry import Source, proxied, without_users
 
 
 def package(name: str, version: str = "1.0.0") -> NpmPackage:
@@ -57,3 +57,13 @@ def test_proxies() -> None:
     """npm's own settings win; without them the environment's stay."""
     assert proxied({"https-proxy": "http://p:1", "noproxy": "a"}, {"https_proxy": "http://q:2"})["https_proxy"] == "http://p:1"
     assert proxied({"proxy": "null"}, {"https_proxy": "http://q:2"})["https_proxy"] == "http://q:2"
+
+
+@pytest.mark.parametrize("written", ["https://me:p%40ss@npm.corp/repo", "https://me:p%40ss@npm.corp/repo/"])
+def test_user_in_the_address(written: str) -> None:
+    """It becomes a credential for that registry, and stands in no address, which messages repeat."""
+    source = Source(without_users({"registry": written, "loglevel": "a://b@c"}), "")
+    url = source.url(package("a"))
+    assert url == "https://npm.corp/repo/a/-/a-1.0.0.tgz"
+    assert source.headers(url) == {"Authorization": "Basic bWU6cEBzcw=="}
+    assert source.headers("https://npm.corp/other/a/-/a-1.0.0.tgz") == {}
