@@ -57,20 +57,59 @@ class Verdict:
     text: str
 
 
+class _Lines:
+    """Bytes in, lines out, each with its size; of one that is too long only the beginning is kept."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, int]]:
+        begin = 0
+        while (end := data.find(b"\n", begin)) >= 0:
+            self._keep(data, begin, end)
+            yield self._take()
+            begin = end + 1
+        self._keep(data, begin, len(data))
+
+    def rest(self) -> Iterator[tuple[bytes, int]]:
+        """A last line without its end."""
+        if self._size:
+            yield self._take()
+
+    def _keep(self, data: bytes, begin: int, end: int) -> None:
+        self._size += end - begin
+        if self._size <= LINE_BYTES:
+            self._rest += memoryview(data)[begin:end]
+        else:
+            if len(self._rest) < _HEAD_BYTES:
+                self._rest += memoryview(data)[begin : min(end, begin + _HEAD_BYTES)]
+            del self._rest[_HEAD_BYTES:]
+
+    def _take(self) -> tuple[bytes, int]:
+        line, size = bytes(self._rest), self._size
+        self._rest.clear()
+        self._size = 0
+        return line, size
+
+
 class Reader:
     """Bytes in, events out; how the bytes are cut into pieces changes nothing. Never raises for what it reads."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._rest = bytearray()
-        self._size = 0  # of the line that has begun; of one that is too long only the beginning is kept
+        self._out, self._err = _Lines(), _Lines()
         self._ended = False
         self._tool_calls = self._denials = 0
         self._final_text = ""
 
     def feed(self, data: bytes) -> list[AgentEvent]:
-        """The events of the lines that ``data`` completes."""
-        return self._noted(self._lines(data)) if not self._ended else []
+        """The events of the lines that ``data``, of standard output, completes."""
+        return [] if self._ended else self._noted(event for line in self._out.feed(data) for event in self._complete(*line))
+
+    def feed_aside(self, data: bytes) -> list[AgentEvent]:
+        """The same for standard error, which is for people: only what its stream does not tell is read from it."""
+        return [] if self._ended else self._noted(event for line in self._err.feed(data) for event in self._aside(*line))
 
     def finish(self, exit_code: int | None) -> list[AgentEvent]:
         """The last events; the very last is the ``end``, once. ``exit_code``: None when the agent was ended, or is lost."""
@@ -90,34 +129,14 @@ class Reader:
             reading.result, error, self._final_text,
         )  # fmt: skip
 
-    def _lines(self, data: bytes) -> Iterator[AgentEvent]:
-        begin = 0
-        while (end := data.find(b"\n", begin)) >= 0:
-            self._keep(data, begin, end)
-            yield from self._complete()
-            begin = end + 1
-        self._keep(data, begin, len(data))
-
-    def _keep(self, data: bytes, begin: int, end: int) -> None:
-        self._size += end - begin
-        if self._size <= LINE_BYTES:
-            self._rest += memoryview(data)[begin:end]
-        else:
-            if len(self._rest) < _HEAD_BYTES:
-                self._rest += memoryview(data)[begin : min(end, begin + _HEAD_BYTES)]
-            del self._rest[_HEAD_BYTES:]
-
-    def _complete(self) -> Iterator[AgentEvent]:
-        line, size = bytes(self._rest), self._size
-        self._rest.clear()
-        self._size = 0
+    def _complete(self, line: bytes, size: int) -> Iterator[AgentEvent]:
         if line.startswith(self._reading.noise or b"\n"):
             return
+        text = line.decode("utf-8", "backslashreplace")
         if size > LINE_BYTES:
-            head = line.decode("utf-8", "backslashreplace")
-            yield AgentEvent("text", clean(f"[a line of {size:,} bytes is left out; it begins: {head}]"))
-            return
-        yield from self._line(line.decode("utf-8", "backslashreplace").removesuffix("\r"))
+            yield AgentEvent("text", clean(f"[a line of {size:,} bytes is left out; it begins: {text}]"))
+        else:
+            yield from self._line(text.removesuffix("\r"))
 
     def _line(self, text: str) -> Iterator[AgentEvent]:
         if not self._reading.structured:
@@ -127,9 +146,15 @@ class Reader:
         elif text.strip():
             yield from self._reading.plain(clean(text))
 
+    def _aside(self, line: bytes, size: int) -> Iterator[AgentEvent]:
+        if size <= LINE_BYTES:
+            yield from self._reading.aside(line.decode("utf-8", "backslashreplace"))
+
     def _last(self, exit_code: int | None) -> Iterator[AgentEvent]:
-        if self._size:
-            yield from self._complete()
+        for line in self._err.rest():
+            yield from self._aside(*line)
+        for line in self._out.rest():
+            yield from self._complete(*line)
         yield from self._reading.rest(exit_code)
 
     def _noted(self, events: Iterable[AgentEvent]) -> list[AgentEvent]:

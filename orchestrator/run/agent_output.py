@@ -60,6 +60,7 @@ class AgentSink(OutputSink):
     def stderr(self, data: bytes) -> None:
         self._on_output()
         super().stderr(data)
+        self._take_events(self._reader.feed_aside(data))
 
     def finish(self, exit_code: int | None) -> AgentUse:
         """The agent has ended: its last events, and all of its use. Call it once the output has come, before ``close``."""

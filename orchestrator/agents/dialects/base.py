@@ -39,6 +39,10 @@ class Dialect:
         """The events of a line that is no JSON object."""
         yield AgentEvent("text", text)
 
+    def aside(self, text: str) -> Iterator[AgentEvent]:
+        """The events of a line of standard error."""
+        yield from ()
+
     def rest(self, exit_code: int | None) -> Iterator[AgentEvent]:
         """What was held back, at the end of the stream."""
         yield from ()

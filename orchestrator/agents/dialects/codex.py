@@ -1,14 +1,21 @@
 """Codex, ``exec --json``. Read from the streams of 0.169.0.
 
-A call that a rule or a hook denies is not in its stream at all (it is in its standard error). Tokens come once, at the end, without a
+A call that a rule or a hook denies is not in its stream at all: its standard error has it. Tokens come once, at the end, without a
 cost. It does not mark the replies of its model: they are counted by what is said after a tool's result, so that two tools of one reply
 that ran one after the other count as two.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from orchestrator.agents.dialects.base import Dialect, Replies, content_text, message_of
 from orchestrator.agents.schema import AgentEvent, Tokens, count, record, rows, word, words
+
+_COMMANDS_MOST = 4000
+_DENIED = (
+    re.compile(r"error=exec_command failed: .{0,100}?Rejected\(\\?\"`(?P<command>.*)` rejected: (?P<why>.*?)\\?\"\)"),
+    re.compile(r"error=Command blocked by PreToolUse hook: (?P<why>.*)\. Command: (?P<command>.*)"),
+)
 
 
 class Codex(Dialect):
@@ -38,6 +45,15 @@ class Codex(Dialect):
             case "turn.failed":
                 if (why := message_of(line.get("error"))) != self.why or self.result != "error":
                     yield self.failed(why, "turn.failed")
+
+    def aside(self, text: str) -> Iterator[AgentEvent]:
+        if "error=" not in text[:200]:
+            return
+        found = next((found for pattern in _DENIED if (found := pattern.search(text[:_COMMANDS_MOST])) is not None), None)
+        if found is not None:
+            yield from self._reply()
+            yield from self.denial(None, "exec_command", found["why"], {"command": found["command"]})
+            self._replies.answered()
 
     def _item(self, item: Mapping[str, object], done: bool) -> Iterator[AgentEvent]:
         kind = item.get("type")

@@ -281,6 +281,32 @@ def test_helpers_of_claude() -> None:
     assert (one.use.turns, one.use.final_text) == (3, "Done.")
 
 
+@pytest.mark.parametrize(
+    ("name", "command", "why"),
+    [
+        ("codex-0.169.0-denied", "/bin/bash -lc 'git push origin main'", "policy forbids commands starting with `git push`"),
+        ("codex-0.169.0-hook", "git push origin main", "aienv: git push is denied by deny.run"),
+    ],
+)
+def test_denials_of_codex_are_in_its_standard_error(name: str, command: str, why: str) -> None:
+    """Whatever the pieces; the call and the reply to its refusal are two turns."""
+    aside, out = (CAPTURED / f"{name}.stderr").read_bytes(), stream(name)
+    for piece in (1, 50, 10_000):
+        one = reader("codex")
+        seen = [event for at in range(0, len(aside), piece) for event in one.feed_aside(aside[at : at + piece])]
+        seen += [*one.feed(out), *one.finish(0)]
+        denied = [event for event in seen if event.kind == "denial"]
+        assert denied == [AgentEvent("denial", why, tool="shell", name="exec_command", input={"command": command}, ok=False)]
+        assert (one.use.denials, one.use.turns) == (1, 2)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_other_words_on_standard_error_are_no_events(dialect: Dialect) -> None:
+    one = reader(dialect)
+    assert one.feed_aside(b'warning: error=none\n{"type":"result"}\n\xff\n' + b"x" * (events.LINE_BYTES + 5) + b"\nlast") == []
+    assert [event.kind for event in one.finish(None)] == ["end"]
+
+
 def test_opencode_in_full() -> None:
     """A tool and its result come together; the cost grows with each step."""
     seen, _ = read("opencode", stream("opencode-1.18.33-denied"))
