@@ -9,9 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, cast, get_args
 
 from orchestrator.agents.lock import MAX_PACKAGES
+from orchestrator.agents.manifestvalues import (
+    NPM,
+    PROGRAM_NAME,
+    PYPI,
+    below_home,
+    entry_path,
+    extra_package,
+    file_path,
+    glob,
+    plain,
+    variable,
+    variables,
+    word_list,
+)
 from orchestrator.config.names import allowing_rule
 from orchestrator.config.node import KIND_NAMES, Node, shown
-from orchestrator.config.values import VARIABLE_NAME, BadValue, list_of, nearest, number, one_line, one_of, scalar, truth, whole
+from orchestrator.config.values import BadValue, list_of, nearest, one_line, one_of, scalar, truth
 from orchestrator.config.yamlfile import parse_yaml
 from orchestrator.errors import ConfigError
 from orchestrator.model.agent import (
@@ -27,17 +41,10 @@ from orchestrator.model.agent import (
     Program,
     ProjectFile,
     Runtime,
-    Value,
 )
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 RESERVED = frozenset(["command", "node"])
-FIELDS = ("prompt", "model", "session", "base_url", "key", "home", "args")
-
-_FIELD = re.compile(r"\{([a-z][a-z_]*)\}")
-_NPM = re.compile(r"((?:@[a-z0-9~_-][a-z0-9._~-]*/)?[a-z0-9~_-][a-z0-9._~{}-]*)@([0-9A-Za-z][0-9A-Za-z.+_-]*)", re.ASCII)
-_PYPI = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([0-9A-Za-z][0-9A-Za-z.+!_-]*)", re.ASCII)
-_PROGRAM_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}", re.ASCII)
 
 Parse = Callable[[Node], object]
 
@@ -87,109 +94,20 @@ def parse_manifest(data: bytes, source: str, name: str) -> Profile:
     )
 
 
-# --- values ----------------------------------------------------------------------------------------------------------
-
-
-def _filled_word(node: Node) -> str:
-    """A word or text; of fields in braces only those that there are."""
-    text = scalar(node, "a word")
-    for field in _FIELD.findall(text):
-        if field not in FIELDS and field not in ("arch", "machine"):
-            known = ", ".join(f"{{{one}}}" for one in FIELDS)
-            raise BadValue(f"unknown field {shown('{' + field + '}')}{nearest(field, FIELDS)}", f"there are {known}")
-    return text
-
-
-def _word_list(node: Node) -> tuple[str, ...]:
-    """Words; they may repeat. An empty list is none."""
-    if node.kind != "list":
-        raise BadValue(f"expected a list of words, found {KIND_NAMES[node.kind]}", "write it as [--model, '{model}']")
-    if len(node.items) > 200:
-        raise BadValue("has more than 200 words")
-    return tuple(_filled_word(item) for item in node.items)
-
-
-def _below_home(node: Node) -> str:
-    text = one_line(node, "a folder below the home")
-    if text.startswith("/") or ".." in text.split("/") or text.removeprefix("~/").strip("/") == "":
-        raise BadValue(f"{shown(text)} is no folder below the home", "write it as .my-agent/sessions")
-    return text.removeprefix("~/").strip("/")
-
-
-def _file_path(node: Node) -> str:
-    text = one_line(node, "a path")
-    if not text.startswith(("/", "~/")) or ".." in text.split("/") or text.endswith("/"):
-        raise BadValue(f"{shown(text)} is neither an absolute path nor one below ~/", "write it as ~/.my-agent/settings.json")
-    return text
-
-
-def _variable(node: Node) -> str:
-    text = one_line(node, "the name of a variable")
-    if not VARIABLE_NAME.fullmatch(text) or text.startswith("AIENV"):
-        raise BadValue(f"{shown(text)} is not a variable name", "use letters, digits and _; not a digit first")
-    return text
-
-
-def _variables(node: Node) -> tuple[tuple[str, str], ...]:
-    if node.kind != "map":
-        raise BadValue(f"expected a map of names and values, found {KIND_NAMES[node.kind]}", "write it as env: {NAME: value}")
-    return tuple((_variable(Node("text", name)), _filled_word(value)) for name, value in node.members)
-
-
-def _extra_package(node: Node) -> str:
-    text = one_line(node, "a package")
-    if not (_NPM.fullmatch(text) or _PYPI.fullmatch(text) or _PROGRAM_NAME.fullmatch(text)):
-        raise BadValue(f"{shown(text)} is no package", "write it as NAME, NAME@VERSION (npm) or NAME==VERSION (pypi)")
-    return text
-
-
-def _entry(node: Node) -> str:
-    text = _filled_word(node)
-    if not text or text.startswith("/") or ".." in text.split("/") or not text.isprintable():
-        raise BadValue(f"{shown(text)} is no path below the agent's folder", "write it as node_modules/NAME/dist/cli.js")
-    return text
-
-
-def _glob(node: Node) -> str:
-    text = one_line(node, "a path inside the workspace")
-    if text.startswith(("/", "~")) or ".." in text.split("/"):
-        raise BadValue(f"{shown(text)} leaves the workspace", "write it relative to the top of the repository")
-    return text
-
-
-def _plain(node: Node) -> Value:
-    """Any value, for a document of settings."""
-    if node.kind == "map":
-        return {name: _plain(item) for name, item in node.members}
-    if node.kind == "list":
-        return [_plain(item) for item in node.items]
-    match node.kind:
-        case "nothing":
-            return None
-        case "truth":
-            return truth(node)
-        case "integer" if re.fullmatch(r"[0-9]{1,15}", node.text, re.ASCII):
-            return cast(int, whole(0, 10**15)(node))
-        case "number" if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", node.text, re.ASCII):
-            return cast(float, number(0, 1e9)(node))
-        case "integer" | "number":
-            raise BadValue(f"the number {shown(node.text)} is not one that is taken here", f'quote it: "{shown(node.text)}"')
-        case _:
-            return _filled_word(node)
-
+# --- keys -------------------------------------------------------------------------------------------------------------
 
 _DIALECTS = get_args(Dialect)
 _KEYS: Mapping[str, Parse] = {
     "title": one_line,
-    "headless": _word_list,
-    "interactive": _word_list,
-    "resume": _word_list,
-    "resume_interactive": _word_list,
-    "model": _word_list,
-    "args": _word_list,
-    "env": _variables,
+    "headless": word_list,
+    "interactive": word_list,
+    "resume": word_list,
+    "resume_interactive": word_list,
+    "model": word_list,
+    "args": word_list,
+    "env": variables,
     "hosts": list_of(allowing_rule, 100),
-    "sessions": list_of(_below_home, 100),
+    "sessions": list_of(below_home, 100),
     "leavings": list_of(one_line, 100),
     "dialect": one_of(*_DIALECTS),
     "settings": one_of(*_DIALECTS),
@@ -213,19 +131,19 @@ def _program(node: Node, source: str) -> Program:
     allowed = ("image",) if kind == "image" else ("pypi", "entry", "extra") if kind == "pypi" else ("npm", "entry", "runtime", "extra")
     _only(members, source, "program", allowed)
     if kind == "image":
-        if not _PROGRAM_NAME.fullmatch(text):
+        if not PROGRAM_NAME.fullmatch(text):
             _refuse(source, members[kind].line, key, BadValue(f"{shown(text)} is no name of a program", "write it as on a command line"))
         return Program("image", "", "", text)
-    found = (_NPM if kind == "npm" else _PYPI).fullmatch(text)
+    found = (NPM if kind == "npm" else PYPI).fullmatch(text)
     if found is None:
         form = "NAME@1.2.3" if kind == "npm" else "NAME==1.2.3"
         _refuse(source, members[kind].line, key, BadValue(f"{shown(text)} names no package in one version", f"write it as {form}"))
     if "entry" not in members:
         _refuse(source, node.line, "program.entry", BadValue("is missing", _EXAMPLES["program"]))
-    entry = str(_value(_entry, members["entry"], source, "program.entry"))
+    entry = str(_value(entry_path, members["entry"], source, "program.entry"))
     extra: tuple[str, ...] = ()
     if "extra" in members:
-        extra = cast(tuple[str, ...], _value(list_of(_extra_package, MAX_PACKAGES), members["extra"], source, "program.extra"))
+        extra = cast(tuple[str, ...], _value(list_of(extra_package, MAX_PACKAGES), members["extra"], source, "program.extra"))
     if kind == "pypi":
         return Program("pypi", found[1], found[2], entry, "python", extra)
     runtime = _value(one_of("none", "node"), members["runtime"], source, "program.runtime") if "runtime" in members else "none"
@@ -239,8 +157,8 @@ def _modes(node: Node | None, source: str) -> Mapping[PermissionMode, Additions]
     for name, inner in _members(node, source, "modes", PERMISSION_MODES).items():
         key = f"modes.{name}"
         parts = _members(inner, source, key, ("args", "env"))
-        args = _value(_word_list, parts["args"], source, f"{key}.args") if "args" in parts else ()
-        env = _value(_variables, parts["env"], source, f"{key}.env") if "env" in parts else ()
+        args = _value(word_list, parts["args"], source, f"{key}.args") if "args" in parts else ()
+        env = _value(variables, parts["env"], source, f"{key}.env") if "env" in parts else ()
         additions = Additions(cast(tuple[str, ...], args), cast(tuple[tuple[str, str], ...], env))
         found[cast(PermissionMode, name)] = additions
     if not found:
@@ -251,17 +169,17 @@ def _modes(node: Node | None, source: str) -> Mapping[PermissionMode, Additions]
 def _credential(node: Node, source: str, number: int) -> Credential:
     key = f"credentials.{number}"
     if node.kind in ("text", "word"):
-        return Credential(str(_value(_variable, node, source, key)))
+        return Credential(str(_value(variable, node, source, key)))
     members = _members(node, source, key, ("name", "base", "model", "args", "env", "files"))
     if "name" not in members:
         _refuse(source, node.line, f"{key}.name", BadValue("is missing", "write credentials: [{name: MY_API_KEY, base: MY_BASE_URL}]"))
-    args = _value(_word_list, members["args"], source, f"{key}.args") if "args" in members else ()
-    env = _value(_variables, members["env"], source, f"{key}.env") if "env" in members else ()
+    args = _value(word_list, members["args"], source, f"{key}.args") if "args" in members else ()
+    env = _value(variables, members["env"], source, f"{key}.env") if "env" in members else ()
     files = _files(members.get("files"), source, f"{key}.files")
     additions = Additions(cast(tuple[str, ...], args), cast(tuple[tuple[str, str], ...], env), files)
     return Credential(
-        str(_value(_variable, members["name"], source, f"{key}.name")),
-        str(_value(_variable, members["base"], source, f"{key}.base")) if "base" in members else None,
+        str(_value(variable, members["name"], source, f"{key}.name")),
+        str(_value(variable, members["base"], source, f"{key}.base")) if "base" in members else None,
         str(_value(one_line, members["model"], source, f"{key}.model")) if "model" in members else None,
         additions,
     )
@@ -276,7 +194,7 @@ def _file(node: Node, source: str, key: str) -> AgentFile:
     for wanted in ("path", "content"):
         if wanted not in members:
             _refuse(source, node.line, f"{key}.{wanted}", BadValue("is missing", "a file has path, format and content"))
-    path = str(_value(_file_path, members["path"], source, f"{key}.path"))
+    path = str(_value(file_path, members["path"], source, f"{key}.path"))
     kind = "text"
     if "format" in members:
         kind = str(_value(one_of(*get_args(FileFormat)), members["format"], source, f"{key}.format"))
@@ -285,7 +203,7 @@ def _file(node: Node, source: str, key: str) -> AgentFile:
         wanted = "text" if kind == "text" else "a map"
         problem = BadValue(f"expected {wanted} for the format {kind}, found {KIND_NAMES[content.kind]}")
         _refuse(source, content.line, f"{key}.content", problem)
-    value = _value(_plain, content, source, f"{key}.content")
+    value = _value(plain, content, source, f"{key}.content")
     locked = bool(_value(truth, members["locked"], source, f"{key}.locked")) if "locked" in members else True
     return AgentFile(path, cast(FileFormat, kind), cast(Document | str, value), locked)
 
@@ -296,7 +214,7 @@ def _project_file(node: Node, source: str, number: int) -> ProjectFile:
     if "glob" not in members:
         _refuse(source, node.line, f"{key}.glob", BadValue("is missing", "write project_files: [{glob: .my/hooks.json, neutral: '{}'}]"))
     neutral = str(_value(lambda one: scalar(one, "text"), members["neutral"], source, f"{key}.neutral")) if "neutral" in members else ""
-    return ProjectFile(str(_value(_glob, members["glob"], source, f"{key}.glob")), neutral)
+    return ProjectFile(str(_value(glob, members["glob"], source, f"{key}.glob")), neutral)
 
 
 # --- walking ---------------------------------------------------------------------------------------------------------

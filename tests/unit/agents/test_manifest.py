@@ -104,6 +104,12 @@ def test_programs(text: str, program: Program) -> None:
     assert (found.program, found.title) == (program, "mine")
 
 
+def test_braces_of_the_program() -> None:
+    """Only what is almost a field is taken for a mistake."""
+    text = """version: 1\nprogram: {image: sh}\nheadless: [-c, "awk '{print}' x; echo ${HOME} {arch}", "{prompt}"]"""
+    assert manifest(text).headless[1] == "awk '{print}' x; echo ${HOME} {arch}"
+
+
 def small(**lines: str) -> str:
     keys = {"version": "1", "program": "{image: my-agent}", "headless": "['{prompt}']"} | lines
     return "".join(f"{key}: {value}\n" for key, value in keys.items() if value)
