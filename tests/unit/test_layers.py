@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "rim",
         ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client",
          "launcher.connect", "launcher.hook", "launcher.main", "launcher.prelude",
-         "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.quarantine",
+         "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.putback", "harvest.quarantine",
          "harvest.receive", "presets.resolve", "trees",
          "egress.attempts", "egress.connect", "egress.own_addresses", "egress.pushes",
          "egress.resolver", "egress.server", "egress.session", "egress.sshagent", "egress.tls", "egress.upstream",
@@ -55,7 +55,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 # Values in, values out. The core by its layer; these because they decide and others act.
 PURE_BESIDES_CORE = (
     "backends.docker_args", "backends.seccomp_profile", "images.elf", "report.build", "report.plan_text", "report.summary",
-    "recovery.diagnosis", "report.text", "repos.changeset", "repos.failures",
+    "recovery.diagnosis", "report.agent_lines", "report.text", "repos.changeset", "repos.failures",
     "run.bounds", "run.devcontainer_terms", "run.attempts", "run.environ", "run.steps", "run.verify",
 )  # fmt: skip
 IMPURE = frozenset(["subprocess", "socket", "docker", "git", "time", "requests", "asyncio", "multiprocessing", "http.client"])

@@ -102,12 +102,12 @@ class Claude(Dialect):
         reason, subtype = word(line.get("terminal_reason")), word(line.get("subtype"))
         if line.get("is_error") is not False or subtype != "success" or reason not in (None, "completed"):
             yield self.failed(text or _joined(line.get("errors")), reason or subtype)
-        elif (cause := self.hidden_failure(text)) is not None:
+        elif (cause := self.hidden_failure(line.get("result"))) is not None:
             yield self.failed(cause, "api_error")
         else:
             self.result, self.why = "success", ""
 
-    def hidden_failure(self, text: str) -> str | None:
+    def hidden_failure(self, result: object) -> str | None:
         """The cause of a failure in what is called a success."""
         return None
 

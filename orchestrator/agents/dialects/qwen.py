@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 
 from orchestrator.agents.dialects.claude import Claude
-from orchestrator.agents.schema import Tokens, record, word
+from orchestrator.agents.schema import Tokens, record, word, words
 
-_API_ERROR = re.compile(r"\[(API Error: [^\n]{0,2000})\]\Z")
+_ERROR_MOST = 2000
+_API_ERROR = re.compile(r"\[(API Error: [^\n]*)\]\Z")
 _EXITED = re.compile(r"Command exited with code: [^0]")
 
 
@@ -39,6 +40,6 @@ class Qwen(Claude):
     def is_failure(self, text: str) -> bool:
         return _EXITED.match(text) is not None
 
-    def hidden_failure(self, text: str) -> str | None:
-        found = _API_ERROR.search(text)
-        return found[1] if found is not None and not self._last.all else None
+    def hidden_failure(self, result: object) -> str | None:
+        found = _API_ERROR.search(result[-_ERROR_MOST:]) if isinstance(result, str) else None
+        return words(found[1]) if found is not None and not self._last.all else None

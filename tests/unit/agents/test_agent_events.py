@@ -307,6 +307,23 @@ def test_other_words_on_standard_error_are_no_events(dialect: Dialect) -> None:
     assert [event.kind for event in one.finish(None)] == ["end"]
 
 
+@pytest.mark.parametrize(
+    ("used", "text", "why"),
+    [
+        pytest.param(0, "x" * 100_000 + "[API Error: 503 [overloaded]]", "API Error: 503 [overloaded]", id="after-a-long-text"),
+        pytest.param(0, "[API Error: 503]\nand then it went on", None, id="in-the-middle"),
+        pytest.param(9, "The log says [API Error: 503]", None, id="quoted-by-a-model"),
+    ],
+)
+def test_an_error_in_a_success_of_qwen(used: int, text: str, why: str | None) -> None:
+    """Only at the very end, and only after a reply that used nothing: others may speak of such errors."""
+    usage = {"input_tokens": used, "output_tokens": used}
+    message = {"type": "assistant", "message": {"content": [{"type": "text", "text": text}], "usage": usage}}
+    result = {"type": "result", "subtype": "success", "is_error": False, "result": text}
+    _, one = read("qwen", b"".join(json.dumps(line).encode() + b"\n" for line in (message, result)))
+    assert one.use.error == why
+
+
 def test_opencode_in_full() -> None:
     """A tool and its result come together; the cost grows with each step."""
     seen, _ = read("opencode", stream("opencode-1.18.33-denied"))
