@@ -39,10 +39,15 @@ _SHELL_ONLY = "its own rules see a command only as it is written: 'bash -c ...' 
 
 @dataclass(frozen=True, slots=True)
 class HookPlace:
-    """``argv``: the hook program's command inside, without its arguments; ``agent``: the name that it is told."""
+    """``argv``: the hook program's command inside, without its arguments; ``agent``: the name that it is told.
+
+    ``name``: what gemini and qwen call the hook. Gemini lets any settings, a trusted repository's too, switch off a hook by its name, so a
+    run should have one that nobody can know before.
+    """
 
     argv: tuple[str, ...]
     agent: str
+    name: str = "aienv"
 
     def command(self, phase: str) -> tuple[str, ...]:
         return (*self.argv, self.agent, phase)
@@ -83,6 +88,8 @@ def _codex(rules: DenyRules, hooks: HookPlace | None, project_hooks: bool) -> Ad
     if rules.fetch:
         requirements["allowed_web_search_modes"] = []  # "disabled" is always allowed
     if hooks is not None:
+        # What is typed into a shell that goes on (write_stdin) is not asked about. Without such shells (unified_exec) every command would
+        # be stopped after ten seconds, so there are some.
         requirements["features"] = {"hooks": True}
         folder = hooks.argv[-1].rpartition("/")[0]
         requirements["hooks"] = {"managed_dir": folder, **{event: [_matching(".*", hooks.shell(phase))] for event, phase in _EVENTS}}
@@ -143,7 +150,7 @@ def _gemini(rules: DenyRules, hooks: HookPlace | None, project_hooks: bool) -> A
         files, words = (AgentFile(GEMINI_POLICY, "toml", {"rule": table}),), ("--admin-policy", GEMINI_POLICY)
     if hooks is not None:
         events = {"BeforeTool": "pre", "AfterTool": "post"}
-        asked = {event: [_matching(".*", hooks.shell(phase), milliseconds=True)] for event, phase in events.items()}
+        asked = {event: [_named(".*", hooks, phase)] for event, phase in events.items()}
         files = (*files, AgentFile(GEMINI_SETTINGS, "json", {"hooksConfig": {"enabled": True}, "hooks": dict(asked)}))
     notes = (f"gemini: {_SHELL_ONLY}; 'cat' of a denied file too",) if hooks is None and (rules.run or rules.read) else ()
     return Additions(words=words, files=files, notes=notes)
@@ -164,7 +171,7 @@ def _qwen(rules: DenyRules, hooks: HookPlace | None, project_hooks: bool) -> Add
     settings: Document = {"permissions": {"deny": _values(deny)}} if deny else {}
     if hooks is not None:
         settings["disableAllHooks"] = False
-        settings["hooks"] = {event: [_matching("*", hooks.shell(phase), milliseconds=True)] for event, phase in _EVENTS}
+        settings["hooks"] = {event: [_named("*", hooks, phase)] for event, phase in _EVENTS}
     notes = (f"qwen: {_SHELL_ONLY}",) if rules.run and hooks is None else ()
     return Additions(files=(AgentFile(QWEN_SETTINGS, "json", settings),) if settings else (), notes=notes)
 
@@ -192,11 +199,14 @@ _DIALECTS: Mapping[Dialect, Callable[[DenyRules, HookPlace | None, bool], Additi
 _EVENTS = (("PreToolUse", "pre"), ("PostToolUse", "post"))
 
 
-def _matching(matcher: str, command: str, milliseconds: bool = False) -> Value:
-    timeout = HOOK_TIMEOUT_S * (1000 if milliseconds else 1)
-    # What gemini and qwen call it when it refuses; the others have no name for it.
-    name: Document = {"name": "aienv"} if milliseconds else {}
-    return {"matcher": matcher, "hooks": [{**name, "type": "command", "command": command, "timeout": timeout}]}
+def _matching(matcher: str, command: str) -> Value:
+    return {"matcher": matcher, "hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT_S}]}
+
+
+def _named(matcher: str, hooks: HookPlace, phase: str) -> Value:
+    """As gemini and qwen have it: with a name, and in milliseconds."""
+    hook: Document = {"name": hooks.name, "type": "command", "command": hooks.shell(phase), "timeout": HOOK_TIMEOUT_S * 1000}
+    return {"matcher": matcher, "hooks": [hook]}
 
 
 def _values(texts: list[str]) -> Value:

@@ -14,7 +14,7 @@ from orchestrator.model.agent import Additions, DenyRules, Dialect, Document, Va
 
 RULES = DenyRules(read=(".env", ".ssh/*", "keys/", "a/**/b.pem"), run=("curl", "git push"), fetch=True)
 NOTHING = DenyRules()
-HOOKS = HookPlace(("/usr/bin/python3", "-I", "-S", "/run/aienv/hook.py"), "claude")
+HOOKS = HookPlace(("/usr/bin/python3", "-I", "-S", "/run/aienv/hook.py"), "claude", "aienv-7f3a")
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
 
@@ -89,6 +89,7 @@ def test_gemini() -> None:
     hooks = document(additions, "/etc/gemini-cli/settings.json")
     assert at(hooks, "hooksConfig", "enabled") is True
     assert at(hooks, "hooks", "BeforeTool", 0, "hooks", 0, "timeout") == HOOK_TIMEOUT_S * 1000
+    assert at(hooks, "hooks", "AfterTool", 0, "hooks", 0, "name") == "aienv-7f3a", "by another name it could be switched off"
 
 
 def test_qwen() -> None:
