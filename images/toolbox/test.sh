@@ -20,5 +20,6 @@ for image in "$@"; do
     [ "$answer" = 'foreign []' ] || { echo "FAIL python3 in $image: $answer"; exit 1; }
     inside "$image" git --version >/dev/null || { echo "FAIL git in $image"; exit 1; }
     inside "$image" bwrap --version >/dev/null || { echo "FAIL bwrap in $image"; exit 1; }
+    inside "$image" ../shell/bash -c : || { echo "FAIL bash in $image"; exit 1; }
     echo "ok   $image"
 done
