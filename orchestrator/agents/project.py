@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from orchestrator.model.agent import ProjectFile
 
 MAX_HOPS = 40  # links in one path, as the kernel has it
+MAX_LINK_CHARACTERS = 1 << 20  # in the targets of all links that are followed; the repository chooses how many, and how long
 MAX_FOUND = 2000
 MAX_REASONS = 20
 ANY_FOLDERS = "**"
@@ -95,8 +96,8 @@ def find(files: Iterable[str], links: Mapping[str, str], rows: tuple[ProjectFile
             for name in tree.walk(base, tuple(row.glob.split("/"))):
                 real = tree.resolve(name)
                 if real is None:
-                    refused[f"{name!a} is a link out of the repository, or in a circle"] = None
-                elif real in tree.files:
+                    refused[f"{name!a} is a link out of the repository, in a circle, or one of too many"] = None
+                elif real in tree.files and len(found) <= MAX_FOUND:
                     found.setdefault(real, Found(name, real, row.neutral))
     if len(found) > MAX_FOUND:
         refused[f"it has more than {MAX_FOUND} files by which an agent acts"] = None
@@ -148,6 +149,8 @@ class _Tree:
     def __init__(self, files: Iterable[str], links: Mapping[str, str]) -> None:
         self.files, self.links = frozenset(files), links
         self.children: dict[str, set[str]] = {"": set()}
+        self._resolved: dict[str, tuple[str, int] | None] = {"": ("", 0)}
+        self._steps_left = MAX_LINK_CHARACTERS
         for path in (*self.files, *links):
             self._add(path)
 
@@ -162,8 +165,15 @@ class _Tree:
 
     def resolve(self, name: str) -> str | None:
         """Where ``name`` really stands; None: outside, or in a circle. What does not exist stands where it is said."""
-        real: list[str] = []
-        steps, hops = name.split("/")[::-1], 0
+        if name not in self._resolved:
+            folder, _, last = name.rpartition("/")
+            start = self._resolved.get(folder) if folder else ("", 0)
+            self._resolved[name] = self._step_by_step(*start, [last]) if start else self._step_by_step("", 0, name.split("/")[::-1])
+        found = self._resolved[name]
+        return found[0] if found else None
+
+    def _step_by_step(self, real: str, hops: int, steps: list[str]) -> tuple[str, int] | None:
+        """``steps``: the last comes first."""
         while steps:
             step = steps.pop()
             if step in ("", "."):
@@ -171,17 +181,18 @@ class _Tree:
             if step == "..":
                 if not real:
                     return None
-                real.pop()
+                real = real.rpartition("/")[0]
                 continue
-            target = self.links.get("/".join((*real, step)))
+            target = self.links.get(_join(real, step))
             if target is None:
-                real.append(step)
+                real = _join(real, step)
                 continue
             hops += 1
-            if target.startswith("/") or hops > MAX_HOPS:
+            self._steps_left -= len(target)
+            if target.startswith("/") or hops > MAX_HOPS or self._steps_left < 0:
                 return None
             steps.extend(target.split("/")[::-1])
-        return "/".join(real)
+        return real, hops
 
     def walk(self, base: str, glob: tuple[str, ...]) -> Iterator[str]:
         """Names below ``base`` that fit, and every one at which a link leads outside."""

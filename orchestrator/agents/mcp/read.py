@@ -91,6 +91,8 @@ def _local(name: str, words: tuple[str, ...], env: tuple[tuple[str, str], ...], 
         raise _Unclear(str(problem)) from None
     except Denied:
         raise _Unclear("the image of its docker run has no name of an image") from None
+    if run and any(option.name in ("--env-file", "--label-file") for option in run.options):
+        raise _Unclear("it reads a file of variables, which is not carried in; name them in its env")
     if image is None and words[0].startswith("/"):
         warnings.append(f"{origin}: its command is a path, which the environment must have")
     return McpServer(name, "stdio" if image is None else "docker", words, env, image=image)

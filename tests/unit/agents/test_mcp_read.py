@@ -76,7 +76,7 @@ def test_forms(document: object, source: str) -> None:
         ("x", {"command": "x", "env": {"A": [1]}}, "no table of texts"), ("x", {"command": "x", "env": {"A=B": "1"}}, "no name of a variable"), ("x", {"command": "x", "env": {"A": "y" * 20_000}}, "no text of one line"),
         ("x", {"command": "x", "env_vars": "A"}, "no list of names"), ("x", {"url": "https://x", "headers": {"A: B": "1"}}, "no name of a header"), ("x", {"url": 1}, "no text of one line"),
         ("x", {"type": "websocket", "url": "https://x"}, "its type"), ("x", {"command": "docker", "args": ["run", "--what", "img"]}, "not known"), ("x", {"command": "docker", "args": ["run", "A B"]}, "no name of an image"),
-        ("x", {"command": "docker", "args": ["run"]}, "without an image"),
+        ("x", {"command": "docker", "args": ["run"]}, "without an image"), ("x", {"command": "docker", "args": ["run", "--env-file", "/x", "img"]}, "a file of variables"),
     ],
 )  # fmt: skip
 def test_left_out(name: str, entry: object, because: str) -> None:

@@ -98,6 +98,21 @@ def test_deep() -> None:
     assert len(paths([".opencode/plugin/" + "d/" * 1500 + "p.js"], agent="opencode")) == 1
 
 
+@pytest.mark.parametrize(
+    "links",
+    [
+        pytest.param({f".claude/skills/d{n}/l": f"../d{(n + 1) % 5000}" for n in range(5000)}, id="ring"),
+        pytest.param({f"a{n}": f"a{n + 1}/x" + "/y" * 1500 for n in range(40)} | {f".claude/skills/{n}": "../../a0" for n in range(2000)}, id="long"),
+        pytest.param({f"a{n}": f"a{n + 1}/../" * 900 + "x" for n in range(40)} | {".claude": "a0"}, id="many"),
+    ],
+)  # fmt: skip
+def test_links_that_cost(links: dict[str, str]) -> None:
+    """Each would take longer than the run; what is followed in all has a limit."""
+    search = find([".mcp.json"], links, PROJECT_FILES_OF["claude"])
+    assert [one.path for one in search.found] == [".mcp.json"]
+    assert 1 <= len(search.refused) <= 20
+
+
 def test_too_many() -> None:
     search = find([f".opencode/plugin/{number}.js" for number in range(3000)], {}, PROJECT_FILES_OF["opencode"])
     assert len(search.found) == 2000
