@@ -20,6 +20,8 @@ from orchestrator.report.text import printable
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("orchestrator.cli.run", "Run one task in a place that is thrown away afterwards."),
     "plan": ("orchestrator.cli.run", "Show what a run would do, and stop."),
+    "box": ("orchestrator.cli.box", "Start an agent in this terminal, on this project as it lies here."),
+    "shim": ("orchestrator.cli.shim", "Install claude-box, codex-box...: short names of aienv box."),
     "ps": ("orchestrator.cli.runs", "List the runs."),
     "show": ("orchestrator.cli.runs", "Show one run."),
     "logs": ("orchestrator.cli.runs", "Print what the agent of a run wrote."),

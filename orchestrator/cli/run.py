@@ -103,7 +103,7 @@ def _name(key: str) -> str:
     return "key_" + key.replace(".", "__")
 
 
-def _flags(options: dict[str, Any]) -> dict[str, object]:
+def flags_of(options: dict[str, Any]) -> dict[str, object]:
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     return {
         name.removeprefix("key_").replace("__", "."): list(value) if isinstance(value, tuple) else value for name, value in given.items()
@@ -161,7 +161,7 @@ def run_command(
     from orchestrator.run.terminal import require_terminal
 
     progress = Progress(quiet)
-    asked = Asked(task, ctx.meta.get("aienv.command", ()), _flags(options), here())
+    asked = Asked(task, ctx.meta.get("aienv.command", ()), flags_of(options), here())
     if parallel is not None and attempts is None:
         raise UsageError("--parallel is for attempts", remedy=f"aienv run --attempts {parallel} --parallel {parallel} ...")
     if options["key_tty"]:
@@ -207,7 +207,7 @@ def plan_command(ctx: click.Context, /, task: str | None, as_json: bool, **optio
     from orchestrator.report.progress import Progress, warn
     from orchestrator.run.planning import Asked, prepare
 
-    asked = Asked(task, ctx.meta.get("aienv.command", ()), _flags(options), here())
+    asked = Asked(task, ctx.meta.get("aienv.command", ()), flags_of(options), here())
     prepared = prepare(asked, paths(), os.environ, Progress(quiet=True))
     for warning in prepared.warnings:
         warn(warning)

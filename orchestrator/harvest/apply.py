@@ -56,7 +56,7 @@ def apply(run_dir: Path, user_repo: Path, *, branch: str | None = None) -> Appli
             _git(top, "read-tree", before, env=index)
             if _git(top, "apply", "--cached", "--check", "--reverse", "--", str(patch), env=index, check=False).code == 0:
                 return Applied(())  # it is all there already
-            raise _conflict(merged.stderr, branch)
+            raise conflict(merged.stderr, branch)
         after = _tree(top, index, "the result conflicts with what is staged", _branch_remedy(branch))
     raw = _git(top, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after).stdout
     changed, _ = parse_raw_diff(raw)
@@ -66,7 +66,7 @@ def apply(run_dir: Path, user_repo: Path, *, branch: str | None = None) -> Appli
         for dry in (("-n",), ()):
             done = _git(top, "read-tree", *dry, "-m", "-u", before, after, check=False)
             if done.code != 0:
-                raise _conflict(done.stderr, branch)
+                raise conflict(done.stderr, branch)
     return Applied(changed)
 
 
@@ -78,16 +78,16 @@ def _refuse_obstacles(top: Path, raw: bytes, before: str, branch: str | None) ->
         path, why = found
         # A merge in the user's own shell would overwrite what is ignored, too.
         remedy = f"move it away first, then apply again: git merge would replace it; {_kept(branch)}"
-        raise _misfit(f"{path.decode('utf-8', 'backslashreplace')!r} {why}", remedy)
+        raise misfit(f"{path.decode('utf-8', 'backslashreplace')!r} {why}", remedy)
 
 
-def _conflict(said: str, branch: str | None) -> HarvestFailed:
+def conflict(said: str, branch: str | None) -> HarvestFailed:
     lines = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith(("error:", "U ")) or "conflicts" in line]
     shown = _CONTROL.sub(b"?", "; ".join(lines[:5]).encode("utf-8", "replace")).decode("utf-8", "replace") or "git gave no reason"
-    return _misfit(shown, _branch_remedy(branch))
+    return misfit(shown, _branch_remedy(branch))
 
 
-def _misfit(reason: str, remedy: str) -> HarvestFailed:
+def misfit(reason: str, remedy: str) -> HarvestFailed:
     return HarvestFailed(f"the result does not fit your tree, so nothing was changed: {reason}", remedy=remedy, code="conflict")
 
 

@@ -79,7 +79,7 @@ def apply(changes: ChangeSet, workspace: Path, uid: int, gid: int, *, hidden: Co
         git(("add", *options), doing="bringing the index along", cwd=workspace, env=env, input=names)
     tree.give(workspace, uid, gid)
     git(("update-index", "-q", "--refresh"), cwd=workspace, env=env, check=False)
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and (workspace / ".git" / "index").exists():  # without a commit, and nothing staged, there is none
         os.chown(workspace / ".git" / "index", uid, gid, follow_symlinks=False)
     return tuple(entry.path for entry in withheld)
 
