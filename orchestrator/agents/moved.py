@@ -48,8 +48,11 @@ def copy_moved(source: Path, target: Path, programs: Iterable[str]) -> None:
             shutil.copyfile(old, new)
             shutil.copymode(old, new)
             _change_loader(Path(new))
-        else:
+            return
+        try:
             os.link(old, new, follow_symlinks=False)
+        except OSError:  # a file system without hard links
+            shutil.copy2(old, new)
 
     shutil.copytree(source, target, symlinks=True, copy_function=put, dirs_exist_ok=True)
     settle_modes(target)
