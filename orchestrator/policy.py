@@ -17,10 +17,12 @@ from orchestrator.config.values import VARIABLE_NAME
 from orchestrator.egress.rules import rule_text
 from orchestrator.egress.standins import split_bound
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.agent import AGENTS_INSIDE, FILES_INSIDE
 from orchestrator.model.devcontainer import INSIDE_HOME, INSIDE_NAME
 from orchestrator.model.network import PHASES, NetRule, Phase
-from orchestrator.model.plan import Plan
+from orchestrator.model.plan import AgentText, Plan
 from orchestrator.model.task import Limits
+from orchestrator.sandbox.argv import HOME
 from orchestrator.secrets.bindings import KNOWN, parse_binding
 
 Rule = Callable[[Plan, Settings], Iterable[Violation]]
@@ -192,7 +194,7 @@ def _guard(plan: Plan, settings: Settings) -> Iterable[Violation]:
     if guard.mode != "guarded" and guard.images:
         yield _broken("guard", f"images in mode {guard.mode}", "without images in this mode")
     granted = {_image_name(text) for text in cast(tuple[str, ...], settings["guard.images"].value)}
-    named = cast(tuple[str, ...], settings["guard.mcp"].value)
+    named = (*cast(tuple[str, ...], settings["guard.mcp"].value), *cast(tuple[str, ...], settings["mcp"].value))
     for image in guard.images:
         kind, _, place = image.origin.partition(" ")
         ungranted = (kind == "guard.images" and image.reference not in granted) or (kind == "mcp" and place not in named)
@@ -229,6 +231,8 @@ def _network_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
     for rule in network.allow:
         if rule.origin in implied and _as_implied(rule):
             continue
+        if rule.origin == f"agent {plan.agent.profile}" and _chosen_by_user(settings) and _as_brought(plan, rule):
+            continue
         named = re.match(r"preset ([a-z]+)(:|$)", rule.origin)
         if (named is None or named[1] not in presets) and (rule.private or rule_text(rule) not in allowed):
             yield _beyond(settings, "network.allow", rule_text(rule))
@@ -236,6 +240,50 @@ def _network_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
     for text in cast(tuple[str, ...], settings["network.deny"].value):
         if text not in kept and network.mode != "none":
             yield _broken("network", f"no denial of {text}", "all of network.deny")
+
+
+def _chosen_by_user(settings: Settings) -> bool:
+    """Whoever chooses an agent means that it can work. A repository cannot mean that."""
+    return settings["agent"].layer not in REPOSITORY_LAYERS
+
+
+def _as_brought(plan: Plan, rule: NetRule) -> bool:
+    """A host that comes with the agent: by name, public, for TLS or HTTP."""
+    return rule_text(rule) in plan.agent.hosts and not rule.raw and not rule.private and not rule.host.startswith("*")
+
+
+def _agent(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    """It is told, and may have, what the settings say. A plain command has none of it."""
+    agent = plan.agent
+    if agent.profile == "command":
+        if agent.files or agent.mounts or agent.env or agent.servers or agent.hosts or agent.credential:
+            yield _broken("agent", "settings of a plain command", "nothing but the command")
+        return
+    if agent.profile != settings["agent"].value:
+        yield _beyond(settings, "agent", agent.profile)
+    if agent.mode != settings["permission_mode"].value:
+        yield _beyond(settings, "permission_mode", agent.mode)
+    lifted = cast(tuple[str, ...], settings["deny.except"].value)
+    if agent.deny is not None:
+        for key, have in (("deny.read", agent.deny.read), ("deny.run", agent.deny.run)):
+            for item in cast(tuple[str, ...], settings[key].value):
+                if item not in have and item not in lifted:
+                    yield _broken("agent", f"{key} without {ascii(item)[:80]}", f"all of {key}")
+        if settings["deny.fetch"].value and not agent.deny.fetch:
+            yield _broken("agent", "no denial of fetching", "deny.fetch")
+    if any(not path.startswith(f"{AGENTS_INSIDE}/") or ".." in path.split("/") for _, path in agent.mounts):
+        yield _broken("agent", "a program's folder in another place", f"below {AGENTS_INSIDE}")
+    for file in agent.files:
+        if not _agents_own_place(plan, file):
+            yield _broken("agent", ascii(file.path)[:80], "a file of the agent's own settings")
+
+
+_AGENT_PLACES = re.compile(rf"(?:/etc/(?:claude-code|codex|opencode|gemini-cli|qwen-code)|{re.escape(FILES_INSIDE)})/[A-Za-z0-9._-]+")
+
+
+def _agents_own_place(plan: Plan, file: AgentText) -> bool:
+    home = plan.devcontainer.user.home if plan.devcontainer is not None else HOME
+    return bool(_AGENT_PLACES.fullmatch(file.path)) or (file.path.startswith(f"{home}/") and ".." not in file.path.split("/"))
 
 
 def _preset_names(asked: tuple[str, ...]) -> set[str]:
@@ -285,7 +333,8 @@ def _secrets(plan: Plan, settings: Settings) -> Iterable[Violation]:
     for secret in plan.secrets:
         texts = (f"{secret.name}={secret.source}", *((secret.name,) if secret.source == f"env://{secret.name}" else ()))
         for phase in secret.phases:
-            if not any(text in granted[phase] for text in texts):
+            own = secret.name == plan.agent.credential and secret.source == f"env://{secret.name}" and phase != "setup"
+            if not any(text in granted[phase] for text in texts) and not (own and _chosen_by_user(settings)):
                 yield _beyond(settings, SECRET_KEYS[phase], texts[-1])
         bound = {binding.text for binding in named if binding.name == secret.name}
         known = KNOWN[secret.name].hosts if secret.name in KNOWN else ()
@@ -359,6 +408,8 @@ RULES: Mapping[str, Rule] = {
     "agent": _all(
         _must("agent", lambda plan: all("\0" not in word for word in plan.agent.argv), "free of NUL characters"),
         _only_when("tty", lambda plan: plan.agent.tty),
+        _only_asked("agent_files", lambda plan: plan.agent.grants),
+        _agent,
     ),
     "backend": _backend,
     "isolation": _isolation,

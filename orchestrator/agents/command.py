@@ -5,17 +5,12 @@ from orchestrator.model.plan import AgentPlan
 from orchestrator.model.task import TaskSpec
 
 
-def plan_agent(task: TaskSpec) -> AgentPlan:
+def plan_command(task: TaskSpec) -> AgentPlan:
     """The agent's part of the plan.
 
     Raises:
-        UsageError: no command, or an agent that has no profile.
+        UsageError: there is no command.
     """
-    if task.agent != "command":
-        raise UsageError(
-            f"agent {task.agent!r} has no profile yet; the only agent is 'command'",
-            remedy="give the agent's own command line after --: aienv run -- myagent --prompt '...'",
-        )
     if not task.command:
         raise UsageError(
             "nothing to run: the task has no command",

@@ -181,13 +181,14 @@ class LocalBackend:
 
 def _config(request: EnvironmentRequest, descriptor: int) -> LauncherConfig:
     folders = request.folders
-    python, extra = _harvest_python()
+    python, extra = harvest_python()
     visible = (*((path, path) for path in (*extra, *request.expose)), *request.mounts)
     sources = {
         "workspace": str(folders.workspace),
         "outbox": str(folders.outbox),
         "empty": str(folders.control / EMPTY_FILE),
         "harvest": str(_PACKAGE / "harvest" / "inside"),
+        **({"home": str(folders.home)} if folders.home is not None else {}),
         **{f"objects/{name}": str(path) for name, path in folders.objects},
         **{f"visible/{index}": source for index, (source, _) in enumerate(visible)},
     }
@@ -209,7 +210,7 @@ def _base_python() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
-def _harvest_python() -> tuple[str, tuple[str, ...]]:
+def harvest_python() -> tuple[str, tuple[str, ...]]:
     """A Python for our own program inside the sandbox, and the folders it needs beyond the system's."""
     for minor in range(11, 20):
         if os.access(path := f"/usr/bin/python3.{minor}", os.X_OK) and os.path.isdir(f"/usr/lib/python3.{minor}/json"):

@@ -46,7 +46,7 @@ class Folders:
     ``workspace`` (writable) appears at ``EnvironmentRequest.workspace``; ``objects`` (read-only: name -> object folder of a
     mirror) at ``/run/aienv/objects/<name>``; ``outbox`` (writable for harvest only) at ``/run/aienv/outbox``; ``control``
     holds the launcher's socket and is seen by the launcher alone, at ``/run/aienv/control``. ``home`` (writable; None: each command has a
-    fresh one) at ``/run/aienv/home``, as the launcher's source ``home``; the local backend has none.
+    fresh one) is the launcher's source ``home``, in a container at ``/run/aienv/home``.
     """
 
     workspace: Path

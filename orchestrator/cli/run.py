@@ -9,15 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from orchestrator.cli.common import finish_interrupted, here, json_option, paths, print_json
 from orchestrator.errors import UsageError
 
+PROMPT_BYTES = 1 << 20  # more than a word of a command line may have: that is told by whoever reads the key
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_SOCKET = "/var/run/docker.sock"
+
+if TYPE_CHECKING:
+    from orchestrator.report.progress import Progress
+    from orchestrator.run.planning import Prepared
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -142,29 +147,34 @@ def _warm_up(backend: str | None) -> None:
 @task_options
 @click.option("--attempts", type=click.IntRange(1, 20), metavar="N", help="N times the same, and the best first: docs/attempts.md.")
 @click.option("--parallel", type=click.IntRange(1, 20), metavar="N", help="How many attempts at a time; default: 2.")
+@click.option("--prompt-file", metavar="FILE", help="The prompt from a file; -: from standard input.")
+@click.option("--interactive", "-i", is_flag=True, help="The agent's own interface on this terminal; as --tty.")
+@click.option("--stream", is_flag=True, help="With --json: what the agent does as JSON lines, before the report in one line.")
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="No phase lines and no summary.")
 @click.pass_context
 def run_command(
-    ctx: click.Context, /, task: str | None, attempts: int | None, parallel: int | None, as_json: bool, quiet: bool, **options: Any
-) -> int:
+    ctx: click.Context, /, task: str | None, attempts: int | None, parallel: int | None, prompt_file: str | None, interactive: bool,
+    stream: bool, as_json: bool, quiet: bool, **options: Any,
+) -> int:  # fmt: skip
     """Run one task in a place that is thrown away afterwards.
 
     The repository is cloned, the command runs isolated, the result comes back as a branch, everything else is removed.
     """
-    from orchestrator.report.build import exit_code, report_document
     from orchestrator.report.progress import Progress, warn
-    from orchestrator.report.summary import summary_lines
-    from orchestrator.run.execute import Streams, execute
-    from orchestrator.run.folder import new_run_id
     from orchestrator.run.planning import Asked, prepare
     from orchestrator.run.terminal import require_terminal
 
     progress = Progress(quiet)
-    asked = Asked(task, ctx.meta.get("aienv.command", ()), flags_of(options), here())
+    flags = flags_of(options) | ({"tty": True} if interactive else {})
+    if prompt_file is not None:
+        flags["prompt"] = read_prompt(prompt_file)
+    asked = Asked(task, ctx.meta.get("aienv.command", ()), flags, here())
     if parallel is not None and attempts is None:
         raise UsageError("--parallel is for attempts", remedy=f"aienv run --attempts {parallel} --parallel {parallel} ...")
-    if options["key_tty"]:
+    if stream and not as_json:
+        raise UsageError("--stream writes JSON lines", remedy="add --json")
+    if "tty" in flags:
         require_terminal()
     _warm_up(options["key_backend"])
     finish_interrupted(quiet)
@@ -175,13 +185,42 @@ def run_command(
         from orchestrator.cli.attempts import attempt
 
         return attempt(prepared, attempts, parallel, as_json, quiet, progress)
-    streams = Streams(stdout=2 if as_json else 1, stderr=2, quiet=False, tty=prepared.plan.agent.tty)
+    return carry_out(prepared, progress, as_json, stream, quiet)
+
+
+def read_prompt(place: str) -> str:
+    """A prompt from a file, or from standard input.
+
+    Raises:
+        UsageError: it cannot be read, or is no text.
+    """
+    try:
+        with contextlib.ExitStack() as undo:
+            file = sys.stdin.buffer if place == "-" else undo.enter_context(open(place, "rb"))
+            return file.read(PROMPT_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is no UTF-8 text"
+        raise UsageError(f"the prompt cannot be read from {place}: {reason}", remedy="correct --prompt-file") from problem
+
+
+def carry_out(prepared: "Prepared", progress: "Progress", as_json: bool, stream: bool, quiet: bool) -> int:
+    """Run a plan, tell what came of it, and give the exit code."""
+    from orchestrator.report.build import exit_code, report_document
+    from orchestrator.report.summary import summary_lines
+    from orchestrator.run.agent_work import Streams
+    from orchestrator.run.execute import execute
+    from orchestrator.run.folder import new_run_id
+
+    streams = Streams(stdout=2 if as_json and not stream else 1, stderr=2, quiet=False, tty=prepared.plan.agent.tty, events=stream)
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _heard)  # the run listens while it lasts; after it one more ^C must not cut its report
     record = execute(prepared, paths(), os.environ, progress, streams, new_run_id(time.time()))
     with contextlib.suppress(OSError):  # a reader that went away changes nothing about how the run ended
-        if as_json:
+        if as_json and stream:
+            sys.stdout.write(json.dumps(report_document(record), sort_keys=True) + "\n")
+            sys.stdout.flush()
+        elif as_json:
             print_json(report_document(record))
     with contextlib.suppress(OSError):
         if not quiet:

@@ -2,7 +2,8 @@
 
 A profile is what ``aienv agents show`` prints, from a module of ours or a user's manifest. Words of command lines, values of variables and
 texts in settings may hold fields in braces, which ``agents.words`` fills: ``{prompt}``, ``{model}``, ``{session}``, ``{base_url}`` (where
-the model's service is reached from inside), ``{key}`` (the name of the variable with its credential), ``{home}``.
+the model's service is reached from inside), ``{service_url}`` (its own address, for clients that cannot be told otherwise), ``{key}`` (the
+name of the variable with its credential), ``{home}``. The word ``{args}`` stands for what modes, models and users add.
 """
 
 from collections.abc import Mapping
@@ -159,3 +160,11 @@ class McpServer:
     headers: tuple[tuple[str, str], ...] = ()
     image: str | None = None
     sse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A session of the agent's own, by the name that it gave it, in an earlier run."""
+
+    run: str
+    session: str

@@ -6,6 +6,7 @@ A plan holds no run id, no time and no path that depends on the run; these are t
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.model.agent import DenyRules, Dialect, Native, PermissionMode
 from orchestrator.model.devcontainer import DevcontainerPlan
 from orchestrator.model.guard import GuardPlan
 from orchestrator.model.network import NetworkPlan, SecretPlan
@@ -54,13 +55,55 @@ class ImagePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentText:
+    """A file that is there before the agent starts. ``path``: absolute, inside. ``locked``: mounted read-only; else it lies in the home."""
+
+    path: str
+    text: str
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AgentPlan:
-    """The command that runs, in the environment, as the agent."""
+    """The command that runs, in the environment, as the agent.
+
+    ``version``, ``digest``: of its program, which ``mounts`` hold (host folder, path inside). ``credential``: the name of the one that it
+    pays with. ``hosts``: network rules that come with it. ``sessions``: folders below the home that hold its own session files;
+    ``native``: the one that it goes on with. ``leavings``: what it leaves in a work tree, as patterns of git. ``project_files``:
+    (glob, what it sees in such a file's place); ``grants``: ``PATH@sha256:HEX`` of those that it may have. ``deny``: what its hooks are
+    judged by, None: it has no hooks.
+    """
 
     profile: str
     argv: tuple[str, ...]
     prompt: str | None
     tty: bool
+    version: str = ""
+    digest: str = ""
+    mode: PermissionMode = "bypass"
+    model: str | None = None
+    credential: str | None = None
+    hosts: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    files: tuple[AgentText, ...] = ()
+    dialect: Dialect = "text"
+    settings: Dialect = "text"
+    deny: DenyRules | None = None
+    servers: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    native: Native | None = None
+    leavings: tuple[str, ...] = ()
+    project_files: tuple[tuple[str, str], ...] = ()
+    grants: tuple[str, ...] = ()
+    max_cost_usd: float | None = None
+    max_turns: int | None = None
+    idle_s: float | None = None
+
+    @property
+    def keeps_home(self) -> bool:
+        """Its session files must still be there when it has ended."""
+        return bool(self.sessions) or any(not file.locked for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +139,8 @@ class Plan:
     devcontainer: DevcontainerPlan | None = None
     verify: tuple[str, ...] = ()
     verifies: str | None = None
+
+    @property
+    def keeps_home(self) -> bool:
+        """All commands share one home, on the disk; else each has a fresh one."""
+        return self.devcontainer is not None or self.agent.keeps_home

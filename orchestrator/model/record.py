@@ -10,13 +10,37 @@ Status = Literal["succeeded", "failed", "timeout", "refused", "error", "interrup
 class Outcome:
     """How the agent ended. ``exit_code`` as a shell shows it (128+n for a signal); None when it never started.
 
-    ``limit``: stopped because it used more than one of its limits; a note says which.
+    ``limit``: stopped because it used more than one of its limits; a note says which. ``problem``: why an agent that exited with 0 has not
+    done its work, by what it said; None: it has, or nobody can tell.
     """
 
     exit_code: int | None
     signal: int | None
     reason: Literal["exited", "timeout", "stopped", "interrupted", "lost", "limit"]
     duration_s: float
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """What an agent was and used. ``result``: by its own words. ``tokens``: (kind, count); ``cost_usd``: None where it reports none."""
+
+    profile: str
+    version: str
+    mode: str
+    model: str | None
+    session: str | None = None
+    turns: int = 0
+    tool_calls: int = 0
+    denials: int = 0
+    tokens: tuple[tuple[str, int], ...] = ()
+    cost_usd: float | None = None
+    result: str = "unknown"
+    error: str | None = None
+    text: str = ""
+    transcript: str | None = None
+    sessions: str | None = None
+    native: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

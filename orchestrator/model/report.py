@@ -6,7 +6,7 @@ from typing import Literal
 
 from orchestrator.model.guard import DockerUse
 from orchestrator.model.network import NetworkUse
-from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown, Verified
+from orchestrator.model.record import AgentRecord, CheckResult, Delivery, Harvest, Outcome, Status, Teardown, Verified
 
 SCHEMA = "aienv.report/1"
 
@@ -56,6 +56,7 @@ class RunRecord:
     kept: str | None
     recovered: bool
     folder: str
+    agent: AgentRecord | None = None
     verify: tuple[Verified, ...] = ()
     verifies: str | None = None
 

@@ -24,6 +24,7 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "plan_digest": record.plan_digest,
         "repo": record.repo,
         "base_commit": record.base_commit,
+        "agent": _agent(record),
         "result": _result(harvest, record),
         "setup": [to_plain(command) for command in record.setup],
         "checks": [to_plain(check) for check in record.checks],
@@ -41,6 +42,10 @@ def report_document(record: RunRecord) -> dict[str, Any]:
         "recovered": record.recovered,
         "folder": record.folder,
     }
+
+
+def _agent(record: RunRecord) -> dict[str, Any] | None:
+    return {**to_plain(record.agent), "tokens": dict(record.agent.tokens)} if record.agent is not None else None
 
 
 def _docker(record: RunRecord) -> dict[str, Any]:
@@ -81,7 +86,8 @@ def status_of(outcome: Outcome | None, checks_passed: bool) -> Status:
         return "timeout"
     if outcome.reason == "lost":
         return "error"
-    return "succeeded" if outcome.reason == "exited" and outcome.exit_code == 0 and checks_passed else "failed"
+    worked = outcome.reason == "exited" and outcome.exit_code == 0 and outcome.problem is None
+    return "succeeded" if worked and checks_passed else "failed"
 
 
 def exit_code(record: RunRecord) -> int:

@@ -32,6 +32,7 @@ def _lines(record: RunRecord) -> Iterable[str]:
         yield f"error   {record.error.message}"
         if record.error.remedy:
             yield f"remedy  {record.error.remedy}"
+    yield from _agent_lines(record)
     yield from _result_lines(record)
     for check in record.checks:
         yield f"check   {'passed' if check.exit_code == 0 else f'failed ({check.exit_code})'}: {check.command}"
@@ -48,6 +49,22 @@ def _lines(record: RunRecord) -> Iterable[str]:
     for note in record.notes:
         yield f"note    {note}"
     yield f"report  {record.folder}/report.json"
+
+
+def _agent_lines(record: RunRecord) -> Iterable[str]:
+    agent = record.agent
+    if agent is None or agent.profile == "command":
+        return
+    if record.outcome is not None and record.outcome.problem is not None:
+        yield f"agent   has not done its work: {record.outcome.problem}"
+    used = [plural(agent.turns, "turn"), plural(agent.tool_calls, "tool call")] if agent.turns else []
+    used += [f"{plural(agent.denials, 'denial')}"] if agent.denials else []
+    used += [f"{sum(count for _, count in agent.tokens):,} tokens"] if agent.tokens else []
+    used += [f"${agent.cost_usd:.2f}"] if agent.cost_usd else []
+    version = f" {agent.version}" if agent.version else ""
+    yield f"agent   {agent.profile}{version}{f', {agent.model}' if agent.model else ''}{': ' if used else ''}{', '.join(used)}"
+    if agent.session is not None and agent.sessions is not None:
+        yield f"session {agent.session} (aienv resume {record.id})"
 
 
 def verify_words(verified: Verified) -> str:

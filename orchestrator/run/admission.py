@@ -52,9 +52,9 @@ def _loopback_port(undo: ExitStack) -> int:
     return port
 
 
-def listening(context: Context) -> Mapping[str, Place]:
+def listening(context: Context, phase: Phase) -> Mapping[str, Place]:
     """What the prelude makes inside, in this order."""
-    return {**listeners(context.network.plan), **context.docker.places()}
+    return {**listeners(context.network.plan), **context.docker.places(), **context.hooks.places(phase)}
 
 
 def expected_of(context: Context, confinement: Confinement, facts: PlaceFacts, canary: Canary, ready: Ready) -> Expected:
@@ -95,8 +95,10 @@ def admit(context: Context, phase: Phase, process: Process, confinement: Confine
                 remedy=missing.remedy,
                 code="self-test",
             )
-        named = dict(zip(listening(context), ready.sockets, strict=True))
+        named = dict(zip(listening(context, phase), ready.sockets, strict=True))
         docker = [named.pop(name) for name in context.docker.places()]
+        for name in context.hooks.places(phase):
+            context.hooks.listen(named.pop(name))
         if named:
             context.network.listen(phase, tuple(named.values()))
         process.go()

@@ -42,7 +42,7 @@ def environment_request(context: Context, role: Role) -> EnvironmentRequest:
             objects,
             folder.outbox,
             folder.control,
-            folder.home if plan.devcontainer is not None and role == "task" else None,
+            folder.home if plan.keeps_home and role == "task" else None,
         ),
         image=plan.image,
         uid=plan.uid,
@@ -51,6 +51,7 @@ def environment_request(context: Context, role: Role) -> EnvironmentRequest:
         labels={"dev.aienv.task": plan.task, "dev.aienv.plan": context.plan_digest},
         expose=plan.sandbox.expose,
         deadline_s=OPEN_DEADLINE_S,
+        mounts=plan.agent.mounts if role == "task" else (),
     )
 
 

@@ -15,10 +15,12 @@ from orchestrator.errors import EnvironmentFailed
 from orchestrator.harvest.request import HarvestLimits, harvest_command
 from orchestrator.launcher.client import Prelude, Process, RunRequest, Sink, TerminalSize
 from orchestrator.model.network import Phase
-from orchestrator.model.plan import Plan
+from orchestrator.model.plan import AgentPlan, Plan
 from orchestrator.model.record import CheckResult, Outcome
 from orchestrator.report.text import plural, size
 from orchestrator.run.admission import admit, canaries, listening
+from orchestrator.run.agent_files import agent_inputs
+from orchestrator.run.agent_limits import AgentWatch
 from orchestrator.run.context import Context
 from orchestrator.run.docker import has_containers
 from orchestrator.run.environ import agent_environment, docker_environment, harvest_environment
@@ -82,13 +84,13 @@ def _start(
         env=(),  # the command's own come with the prelude, which must start without them
         tmpfs_bytes=plan.limits.memory_bytes // TMPFS_SHARE,
         chdir=command.chdir or plan.workspace if command is not None else plan.workspace,
-        inputs=inputs(network),
+        inputs=(*inputs(network), *(agent_inputs(context) if phase == "agent" else ())),
         user=plan.devcontainer.user if plan.devcontainer is not None else USER,
-        keeps_home=plan.devcontainer is not None,
+        keeps_home=plan.keeps_home,
         skeleton=command is not None and command.skeleton,
     )
     arguments = sandbox_arguments(confinement, facts, build_filter(facts.machine))
-    extra = (*network.env(phase), *docker_environment(plan, context.folder.id))
+    extra = (*network.env(phase), *docker_environment(plan, context.folder.id), *(plan.agent.env if phase == "agent" else ()))
     env = agent_environment(plan, context.folder.id, network.plan, extra, facts.python)
     with canaries(context.folder.run) as canary:
         request = RunRequest(
@@ -99,7 +101,7 @@ def _start(
             tty=tty,
             rlimits=resource_limits(plan, facts.container),
             processors=_processors(plan),
-            prelude=Prelude(env, tuple(listening(context).values()), canary),
+            prelude=Prelude(env, tuple(listening(context, phase).values()), canary),
         )
         process = environment.launcher.run(request, sink)
         admit(context, phase, process, confinement, facts, canary)
@@ -157,9 +159,12 @@ def _processors(plan: Plan) -> int | None:
     return max(1, math.ceil(plan.limits.cpus)) if plan.backend == "local" else None
 
 
-def run_agent(context: Context, environment: Environment, interrupts: Interrupts, sink: OutputSink, terminal: Terminal | None) -> Outcome:
-    """Run the agent until it ends, is stopped, or its time is over; then nothing of it is alive."""
-    with context.step(Step.AGENT, f"running {context.plan.agent.argv[0]}") as learned:
+def run_agent(
+    context: Context, environment: Environment, interrupts: Interrupts, sink: OutputSink, terminal: Terminal | None, budget: AgentWatch
+) -> Outcome:
+    """Run the agent until it ends, is stopped, or its time or ``budget`` is over; then nothing of it is alive. A stop of the budget comes
+    as "budget" through the inbox."""
+    with context.step(Step.AGENT, f"running {_name(context.plan.agent)}") as learned:
         begin = time.monotonic()
         process = start(context, environment, "agent", context.plan.agent.argv, sink, terminal.size() if terminal else None)
         process.on_end(lambda: interrupts.inbox.put("ended"))
@@ -170,10 +175,13 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
             context.faults.running()
         try:
             with _watched(context, environment, interrupts) as watch:
-                reason: Reason = _supervise(context, process, interrupts, sink, watch)
+                budget.start()
+                reason: Reason = _supervise(context, process, interrupts, sink, watch, budget)
         finally:
+            budget.close()
             context.quiet()
         context.notes.extend(_limit_notes(context, environment, watch))
+        context.notes.extend([*budget.notes, *((budget.breach.text,) if budget.breach is not None and reason == "limit" else ())])
         ended = process.wait(0)
         if ended is not None and ended.failure is not None:
             raise EnvironmentFailed(f"the sandbox did not start: {ended.failure}", remedy="run aienv doctor", code="sandbox")
@@ -188,10 +196,14 @@ def run_agent(context: Context, environment: Environment, interrupts: Interrupts
     return outcome
 
 
+def _name(agent: AgentPlan) -> str:
+    return agent.argv[0] if agent.profile == "command" else f"{agent.profile} {agent.version}".strip()
+
+
 def _watched(context: Context, environment: Environment, interrupts: Interrupts) -> AbstractContextManager[Watch]:
     """Disk, and what else nothing holds here, measured while a command runs."""
     plan = context.plan
-    folder = context.folder.workspace(plan.repo.name) if plan.devcontainer is None else context.folder.written
+    folder = context.folder.written if plan.keeps_home else context.folder.workspace(plan.repo.name)
     return watching(folder, plan.limits, plan.unlimited, environment.host_pid, lambda _: interrupts.inbox.put("limit"))
 
 
@@ -209,7 +221,9 @@ def _limit_notes(context: Context, environment: Environment, watch: Watch) -> It
         yield f"the kernel refused to start {plural(found.refused_forks, 'process')}: limit {limits.pids:,} (--pids)"
 
 
-def _supervise(context: Context, process: Process, interrupts: Interrupts, sink: OutputSink, watch: Watch) -> Reason:
+def _supervise(
+    context: Context, process: Process, interrupts: Interrupts, sink: OutputSink, watch: Watch, budget: AgentWatch
+) -> Reason:
     """Wait for the end. The first signal, the deadline or a limit asks it to stop; a second signal, or taking yet more, ends it."""
     limits = context.plan.limits
     reason: Reason = "exited"
@@ -217,10 +231,17 @@ def _supervise(context: Context, process: Process, interrupts: Interrupts, sink:
     while (message := interrupts.message(end - time.monotonic())) != "ended":
         if message == "limit" and watch.breach is None:
             continue  # it was about a command before this one
+        if message == "budget" and (budget.breach is None or reason != "exited"):
+            continue  # it is being stopped already
         sink.detach()
         if message == "limit" and watch.breach is not None and reason == "exited":
             reason = "limit"
             context.progress.say(watch.breach.text)
+            process.stop(limits.grace_s)
+            end = time.monotonic() + limits.grace_s + SECOND_THOUGHT_S
+        elif message == "budget" and budget.breach is not None:
+            reason = "limit"
+            context.progress.say(budget.breach.text)
             process.stop(limits.grace_s)
             end = time.monotonic() + limits.grace_s + SECOND_THOUGHT_S
         elif message == "limit":

@@ -10,6 +10,7 @@ from orchestrator.backends.protocol import Backend, Environment
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName, Plan
 from orchestrator.report.progress import Progress
+from orchestrator.run.agent_hooks import HooksSession, NoHooks
 from orchestrator.run.docker import DockerSession, NoDocker
 from orchestrator.run.faults import Faults
 from orchestrator.run.folder import RunFolder
@@ -63,11 +64,13 @@ class Context:
     notes: list[str] = field(default_factory=list)
     network: NetworkSession = field(default_factory=NoNetwork)
     docker: DockerSession = field(default_factory=NoDocker)
+    hooks: HooksSession = field(default_factory=NoHooks)
 
     def quiet(self) -> None:
         """The last command has no way out and no socket any more. Never raises."""
         self.network.quiet()
         self.docker.quiet()
+        self.hooks.quiet()
 
     @contextmanager
     def step(self, step: Step, doing: str, **facts: object) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from orchestrator.agents.hookconfig import HooksConfig
 from orchestrator.backends.protocol import Environment
 from orchestrator.broker.client import Broker
 from orchestrator.egress.config import SshConfig
@@ -23,12 +24,15 @@ from orchestrator.model.guard import NO_DOCKER_USE, DockerUse
 from orchestrator.model.network import NetworkUse
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import Plan
-from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, Status, Teardown, Verified
+from orchestrator.model.record import AgentRecord, CheckResult, Delivery, Harvest, Outcome, Status, Teardown, Verified
 from orchestrator.model.report import AuditFacts, ErrorFacts, RunRecord
 from orchestrator.report.build import report_document, status_of
 from orchestrator.report.progress import Progress
 from orchestrator.repos.mirror import Mirror, take_ref
 from orchestrator.run import folder as folders
+from orchestrator.run.agent_files import furnish, keep_sessions
+from orchestrator.run.agent_hooks import open_hooks
+from orchestrator.run.agent_work import Streams, described, open_agent
 from orchestrator.run.bounded_log import join_parts
 from orchestrator.run.bring_out import bring_out, environment_request, push
 from orchestrator.run.commands import run_agent, run_shell
@@ -40,24 +44,12 @@ from orchestrator.run.files import write_atomically
 from orchestrator.run.hooks import failed, fill_home, run_hook
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.journal import Journal
-from orchestrator.run.output import OutputSink
 from orchestrator.run.planning import Prepared
 from orchestrator.run.steps import Step
 from orchestrator.run.teardown import end_environment, tear_down
 from orchestrator.run.terminal import terminal
 from orchestrator.run.verify import TAIL_BYTES, passed, tip, unverified, verification_plan, verified
 from orchestrator.run.workspace import prepare_workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """Where the agent's output goes, and whether it has our terminal."""
-
-    stdout: int
-    stderr: int
-    quiet: bool
-    tty: bool
-
 
 NOWHERE = Streams(2, 2, quiet=True, tty=False)
 
@@ -70,6 +62,7 @@ class Result:
     outcome: Outcome | None = None
     harvest: Harvest | None = None
     delivery: Delivery | None = None
+    agent: AgentRecord | None = None
     setup: tuple[CheckResult, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     verify: tuple[Verified, ...] = ()
@@ -170,7 +163,11 @@ def attempt(context: Context, result: Result, act: Callable[[], None]) -> None:
 
 def parts_of(plan: Plan) -> tuple[str, ...]:
     """What the broker will need for this run."""
-    return (*(("egress",) if plan.network.mode != "none" else ()), *(("guard",) if plan.guard is not None else ()))
+    return (
+        *(("egress",) if plan.network.mode != "none" else ()),
+        *(("guard",) if plan.guard is not None else ()),
+        *(("hooks",) if plan.agent.deny is not None else ()),
+    )
 
 
 def _start_broker(
@@ -205,6 +202,12 @@ def _prepare(
         context.network.settle()
         if context.plan.guard is not None:
             broker.await_guard()
+        context.hooks = open_hooks(_hooks_config(context.plan), broker)
+
+
+def _hooks_config(plan: Plan) -> HooksConfig | None:
+    agent = plan.agent
+    return HooksConfig(agent.profile, agent.settings, agent.deny) if agent.deny is not None else None
 
 
 def _container(context: Context) -> str | None:
@@ -215,10 +218,12 @@ def _container(context: Context) -> str | None:
 def _make_folders(context: Context) -> None:
     folder, plan = context.folder, context.plan
     folder.workspace(plan.repo.name).mkdir(parents=True, exist_ok=True)
-    for place in (folder.outbox, folder.control, *((folder.home,) if plan.devcontainer is not None else ())):
+    for place in (folder.outbox, folder.control, *((folder.home,) if plan.keeps_home else ())):
         place.mkdir(exist_ok=True, mode=0o700)
         if os.geteuid() == 0:
             os.chown(place, plan.uid, plan.gid)
+    if plan.agent.keeps_home:
+        furnish(context)
 
 
 def _open_environment(context: Context) -> None:
@@ -260,14 +265,14 @@ def _take_setup(context: Context, result: Result, what: str, done: CheckResult, 
 def _work(context: Context, result: Result, interrupts: Interrupts, streams: Streams) -> None:
     """The agent, with our terminal where it is wanted."""
     environment = _environment(context)
-    limit = context.plan.limits.output_bytes
-    sink = OutputSink(context.folder.agent_log, streams.stdout, streams.stderr, streams.quiet, limit)
+    agent = open_agent(context, streams, interrupts)
     try:
         with terminal(streams.tty) as term:
-            result.outcome = run_agent(context, environment, interrupts, sink, term)
+            outcome = run_agent(context, environment, interrupts, agent.sink, term, agent.watch)
+        result.outcome, result.agent = agent.finish(outcome)
     finally:
-        sink.close()
-        context.notes.extend(sink.notes)
+        agent.close()
+    keep_sessions(context)
     if result.outcome.reason == "lost":
         broker_lost = getattr(context.recorder, "lost", False)
         why = "the broker was killed" if broker_lost else environment.describe_end()
@@ -429,4 +434,5 @@ def _record(context: Context, result: Result, status: Status, audit: AuditFacts,
         folder=str(context.folder.run),
         verify=result.verify,
         verifies=plan.verifies,
+        agent=result.agent or described(plan.agent),
     )

@@ -17,6 +17,8 @@ _ID_LENGTH, _TIME_LENGTH = 10, 7
 _TICKS_PER_S = 32  # much finer than a run is short: ids of runs one after the other sort as the runs began
 _LOCK_POLL_S = 0.05
 RESERVE_BYTES = 1 << 20
+SESSIONS_FOLDER = "sessions"  # the agent's own, below the run's folder
+TRANSCRIPT = "transcript.jsonl"
 
 
 def new_run_id(now_s: float) -> str:

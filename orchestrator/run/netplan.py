@@ -24,8 +24,11 @@ class NetworkChoice:
     warnings: tuple[str, ...]
 
 
-def choose_network(task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: Path) -> NetworkChoice:
-    """Resolve what the task asks for, with the user's own client configurations where presets name clients.
+def choose_network(
+    task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: Path, besides: tuple[tuple[str, str], ...] = ()
+) -> NetworkChoice:
+    """Resolve what the task asks for, with the user's own client configurations where presets name clients. ``besides``: further rules that
+    are allowed, each with its origin.
 
     Raises:
         ConfigError: an unknown preset, or a credential without a host.
@@ -35,7 +38,8 @@ def choose_network(task: TaskSpec, environ: Mapping[str, str], home: Path, cwd: 
     rows, warnings = _of_presets(asked.presets, environ, home, cwd)
     repositories = _repositories(task.git)
     planned = plan_secrets(_asked(task.secrets), task.secrets.hosts, repositories)
-    allow = (*(parse_rule(text, "network.allow") for text in asked.allow), *rows, *_implied(repositories, task.git.ssh))
+    brought = (parse_rule(text, origin) for text, origin in besides)
+    allow = (*(parse_rule(text, "network.allow") for text in asked.allow), *rows, *brought, *_implied(repositories, task.git.ssh))
     deny = tuple(parse_rule(text, "network.deny", deny=True) for text in asked.deny)
     network = NetworkPlan(
         mode=asked.mode,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import policy
-from orchestrator.agents.command import plan_agent
 from orchestrator.backends.protocol import Backend, BackendFacts
 from orchestrator.backends.select import Chosen, choose, maker
 from orchestrator.config.load import Loaded, load_user_side, merge
 from orchestrator.errors import BackendUnavailable, NotFound
+from orchestrator.model.agent import Native
 from orchestrator.model.codec import digest
 from orchestrator.model.guard import GuardPlan
 from orchestrator.model.paths import Paths
@@ -27,8 +27,10 @@ from orchestrator.repos.local import git_dir_of
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.resolve import Resolved, resolve
 from orchestrator.repos.source import parse_source
+from orchestrator.run.agent import Around, agent_origin, choose_agent, hook_python, installer, plan_agent
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.netplan import choose_network
+from orchestrator.sandbox.argv import USER
 from orchestrator.sandbox.seccomp import filter_digest
 
 if TYPE_CHECKING:
@@ -59,12 +61,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The command line, as far as a plan depends on it."""
+    """The command line, as far as a plan depends on it. ``native``: the agent's own session that it goes on with."""
 
     task: str | None
     command: tuple[str, ...]
     flags: Mapping[str, object]
     cwd: Path
+    native: Native | None = None
 
 
 def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Progress) -> Prepared:
@@ -81,6 +84,8 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
     policy.refuse(loaded.violations)
     task = loaded.task
     refuse_what_is_not_there(task)
+    chosen_agent = choose_agent(task, loaded.settings, environ, found.location if found.kind == "path" else None)
+    task = chosen_agent.task
     devcontainer = _Devcontainer.of(task, found)
     with progress.phase("backend", ""):
         make = maker(paths.work, paths.cache, environ, progress.say)
@@ -99,15 +104,20 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         with progress.phase("devcontainer", ""), signals.installed(), signals.abortable():  # a build may take long, and leaves nothing then
             taken = devcontainer.take(task, chosen.backend, paths, environ, progress)
             image, task = taken.image, with_docker(task, taken.wants_docker)
-    chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd)
+    brought = tuple((rule, agent_origin(task.agent)) for rule in chosen_agent.hosts)
+    chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd, brought)
     changes = capture(source) if task.with_changes else None
     uid, gid = _user(chosen.facts.name)
     guard = _guard(task, found, chosen, make, Path(environ.get("HOME") or "/nonexistent"))
+    name = chosen.facts.name
+    user = taken.plan.user if taken is not None else USER
+    around = Around(name, chosen_network.network, guard, user, hook_python(name), installer(paths, environ, progress, name))
+    agent, agent_notes = plan_agent(replace(chosen_agent, task=task), around, asked.native)
     plan = Plan(
         schema="aienv.plan/1",
         task=task.name,
         repo=found.plan(changes=changes.plan() if changes else None, submodules=task.submodules, lfs=task.lfs),
-        agent=plan_agent(task),
+        agent=agent,
         backend=chosen.facts.name,
         isolation=chosen.facts.capabilities.isolation,
         image=image,
@@ -133,7 +143,7 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         verify=task.work.verify,
     )
     policy.refuse(policy.violations(plan, loaded.settings))
-    noticed = (*loaded.warnings, *chosen_network.warnings, *(guard.warnings if guard is not None else ()))
+    noticed = (*loaded.warnings, *agent_notes, *chosen_network.warnings, *(guard.warnings if guard is not None else ()))
     if taken is not None:
         if taken.wants_docker and task.docker in ("none", "readonly"):
             noticed = (*noticed, f"{taken.plan.path} asks for Docker, and docker is {task.docker}: --docker guarded gives a guard's socket")

@@ -108,7 +108,7 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *("--uid", str(place.uid), "--gid", str(place.gid)),
         *("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--disable-userns"),
         *("--clearenv", *_setenv(confinement.env)),
-        *(_image_root(place) if place.container else _host_root(place)),
+        *(_image_root(place, _placed_in_etc(confinement)) if place.container else _host_root(place)),
         *_files(place, confinement.user),
         # Settings of the kernel: those of our own namespaces would be ours to change, and with them what memory queues may take.
         *("--proc", "/proc", *_each(PROC_MASKS, place.proc), "--ro-bind", "/proc/sys", "/proc/sys"),
@@ -139,6 +139,11 @@ def _setenv(env: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return tuple(word for name, value in env for word in ("--setenv", name, value))
 
 
+def _placed_in_etc(confinement: Confinement) -> frozenset[str]:
+    """Names below /etc under which a file of ours stands: what an image has there would be in its way."""
+    return frozenset(path.split("/")[2] for path, _ in confinement.inputs if path.startswith("/etc/"))
+
+
 def _host_root(place: PlaceFacts) -> tuple[str, ...]:
     """An empty root, and of the host only what programs are made of."""
     roots = [entry for entry in place.root if entry.name in HOST_ROOTS]
@@ -146,10 +151,10 @@ def _host_root(place: PlaceFacts) -> tuple[str, ...]:
     return (*_entries(roots, ""), *_entries(etc, "/etc"))
 
 
-def _image_root(place: PlaceFacts) -> tuple[str, ...]:
-    """The image's root, read-only: it holds nothing of the host."""
+def _image_root(place: PlaceFacts, ours: frozenset[str]) -> tuple[str, ...]:
+    """The image's root, read-only: it holds nothing of the host. ``ours``: names below /etc that are not the image's."""
     roots = [entry for entry in place.root if entry.name not in IMAGE_FRESH and entry.name != "etc"]
-    etc = [entry for entry in place.etc if entry.name not in _ETC_OURS]
+    etc = [entry for entry in place.etc if entry.name not in _ETC_OURS and entry.name not in ours]
     return (*_entries(roots, ""), *_entries(etc, "/etc"))
 
 
@@ -203,7 +208,7 @@ _GUARDED = ("config", "hooks", "info")
 def writable_mounts(confinement: Confinement) -> frozenset[str]:
     """Mount points below which an agent's command may write, beside the temporary folders."""
     inside = confinement.workspace
-    home = () if confinement.user.home == HOME else (confinement.user.home,)
+    home = (confinement.user.home,) if confinement.keeps_home or confinement.user.home != HOME else ()
     return frozenset([inside, *home, *(f"{inside}/{git_dir}" for git_dir in _with_parents(confinement.git_dirs))])
 
 

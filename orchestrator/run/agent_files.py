@@ -1,0 +1,225 @@
+"""What an agent finds: its settings, the hook program, nothing of the repository's that acts by itself; and what it leaves: its sessions.
+
+The home is the agent's to write, so nothing here trusts a name in it: folders are opened one below the other, links are never followed.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator import trees
+from orchestrator.agents.project import Neutral, find, neutralised
+from orchestrator.errors import EnvironmentFailed, PolicyRefused
+from orchestrator.model.agent import HOOK_PROGRAM, ProjectFile
+from orchestrator.model.plan import AgentPlan
+from orchestrator.report.text import plural
+from orchestrator.run.context import Context
+from orchestrator.run.folder import SESSIONS_FOLDER
+from orchestrator.sandbox.argv import HOME
+
+MAX_GRANTED_BYTES = 1 << 20  # of a file that can be granted
+MAX_SESSION_BYTES = 256 << 20
+MAX_SESSION_FILES = 20_000
+NOTES_SHOWN = 5
+_HOOK = Path(__file__).resolve().parent.parent / "launcher" / "hook.py"
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def agent_inputs(context: Context) -> tuple[tuple[str, bytes], ...]:
+    """Read-only files for the agent's command, as (path inside, contents).
+
+    Raises:
+        PolicyRefused: a file by which the repository could act cannot be left out.
+    """
+    agent, workspace = context.plan.agent, context.plan.workspace
+    left_out = _left_out(context.folder.workspace(context.plan.repo.name), agent)
+    context.notes.extend(_notes(left_out))
+    if left_out:
+        context.recorder.event("agent.left-out", {"files": [[one.path, one.digest] for one in left_out[:100]], "count": len(left_out)})
+    return (
+        *((file.path, file.text.encode()) for file in agent.files if file.locked),
+        *(((HOOK_PROGRAM, _HOOK.read_bytes()),) if agent.deny is not None else ()),
+        *((f"{workspace}/{one.path}", one.content.encode()) for one in left_out),
+    )
+
+
+def furnish(context: Context) -> None:
+    """The home as the agent finds it: its own settings, and the session that it goes on with. Before any command runs.
+
+    Raises:
+        EnvironmentFailed: that session is not there any more.
+    """
+    plan, home = context.plan, context.folder.home
+    if plan.agent.native is not None:
+        kept = context.paths.runs / plan.agent.native.run / SESSIONS_FOLDER
+        if not kept.is_dir():
+            message = f"run {plan.agent.native.run} has no session of its agent"
+            raise EnvironmentFailed(message, remedy="run the task again", code="no-session")
+        _copy(kept, home)
+    user_home = plan.devcontainer.user.home if plan.devcontainer is not None else HOME
+    for file in plan.agent.files:
+        if not file.locked:
+            place = home / os.path.relpath(file.path, user_home)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place.write_text(file.text)
+    if os.geteuid() == 0:
+        for folder, folders, files in trees.walk(home):
+            for name in (*folders, *files):
+                os.chown(name, plan.uid, plan.gid, dir_fd=folder, follow_symlinks=False)
+
+
+def keep_sessions(context: Context) -> None:
+    """Copy the agent's own session files out of the home, after it has ended. What is no plain file is left."""
+    agent, home, target = context.plan.agent, context.folder.home, context.folder.run / SESSIONS_FOLDER
+    if not agent.sessions or not home.is_dir():
+        return
+    copied = 0
+    try:
+        for below in agent.sessions:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                copied += _copy_out(home, below, target, MAX_SESSION_BYTES - copied)
+    except _TooMuch:
+        context.notes.append(f"the agent's session files are more than {MAX_SESSION_BYTES >> 20} MiB: only a part was kept")
+    except OSError as problem:
+        context.notes.append(f"not all of the agent's session files were kept: {problem.strerror}")
+
+
+class _TooMuch(Exception):
+    """There is more than is kept."""
+
+
+def _copy_out(home: Path, below: str, target: Path, room: int) -> int:
+    """Everything of one folder of the home. The bytes that were copied."""
+    root = _opened(home, below)
+    copied = 0
+    try:
+        for names, data in _files(root, room):
+            place = target.joinpath(below, *names)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place.write_bytes(data)
+            place.chmod(0o600)
+            copied += len(data)
+    finally:
+        os.close(root)
+    return copied
+
+
+def _opened(home: Path, below: str) -> int:
+    """A folder below the home, reached without following a link."""
+    here = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in below.split("/"):
+        try:
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+        finally:
+            os.close(here)
+        here = inner
+    return here
+
+
+def _files(folder: int, room: int) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    """Plain files at and below an open folder, with the names that lead there."""
+    waiting: list[tuple[tuple[str, ...], int]] = [((), os.dup(folder))]
+    count = 0
+    try:
+        while waiting:
+            names, here = waiting.pop()
+            try:
+                for name in sorted(os.listdir(here)):
+                    mode = os.stat(name, dir_fd=here, follow_symlinks=False).st_mode
+                    count += 1
+                    if count > MAX_SESSION_FILES or len(waiting) > 500:
+                        raise _TooMuch
+                    if stat.S_ISDIR(mode) and len(names) < 20:
+                        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+                        waiting.append(((*names, name), inner))
+                    elif stat.S_ISREG(mode):
+                        data = _read(name, here, room)
+                        room -= len(data)
+                        yield (*names, name), data
+            finally:
+                os.close(here)
+    finally:
+        for _, left in waiting:
+            os.close(left)
+
+
+def _read(name: str, folder: int, room: int) -> bytes:
+    descriptor = os.open(name, _FILE, dir_fd=folder)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
+        data = file.read(room + 1)
+    if len(data) > room:
+        raise _TooMuch
+    return data
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Of our own run folder, where only plain files are."""
+    root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for names, data in _files(root, MAX_SESSION_BYTES):
+            place = target.joinpath(*names)
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place.write_bytes(data)
+    finally:
+        os.close(root)
+
+
+def _left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:
+    rows = tuple(ProjectFile(glob, neutral) for glob, neutral in agent.project_files)
+    if not rows:
+        return ()
+    first = {row.glob.partition("/")[0] for row in rows}
+    files, links = _listed(workspace, first)
+    if links:  # they may lead anywhere in it
+        files, links = _listed(workspace, None)
+    search = find(files, links, rows)
+    if search.refused:
+        raise PolicyRefused(
+            f"the repository cannot be given to agent {agent.profile!r}: {'; '.join(search.refused)}",
+            remedy="remove the link from the repository, or use another agent",
+        )
+    return neutralised(search.found, lambda path: _content(workspace / path), agent.grants)
+
+
+def _listed(workspace: Path, first: set[str] | None) -> tuple[list[str], dict[str, str]]:
+    """Plain files and links of the workspace; ``first``: only what is, or lies below, one of these names at its top."""
+    files: list[str] = []
+    links: dict[str, str] = {}
+    prefix = len(str(workspace)) + 1
+    for folder, folders, others in trees.walk_paths(workspace):
+        below = folder[prefix:]
+        if not below:
+            folders[:] = [name for name in folders if name != ".git" and (first is None or name in first)]
+            others = [name for name in others if first is None or name in first]
+        for name in (*folders, *others):
+            path = f"{below}/{name}" if below else name
+            if os.path.islink(workspace / path):
+                links[path] = os.readlink(workspace / path)
+            elif name in others:
+                files.append(path)
+    return files, links
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        descriptor = os.open(path, _FILE)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        data = file.read(MAX_GRANTED_BYTES + 1)
+    return data if len(data) <= MAX_GRANTED_BYTES else None
+
+
+def _notes(left_out: Iterable[Neutral]) -> Iterator[str]:
+    found = list(left_out)
+    for one in found[:NOTES_SHOWN]:
+        way = f"; to let it in: --agent-file {one.grant_text}" if one.grant_text else ""
+        yield f"{one.path} of the repository was kept from the agent, for it would act by itself{way}"
+    if len(found) > NOTES_SHOWN:
+        yield f"{plural(len(found) - NOTES_SHOWN, 'more file')} of the repository that would act by themselves were kept from the agent"
