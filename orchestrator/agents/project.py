@@ -48,11 +48,12 @@ PROJECT_FILES_OF: Mapping[str, tuple[ProjectFile, ...]] = {
     ),
     "gemini": (
         *_rows(_JSON, ".gemini/settings.json", ".gemini/extensions/**"),
-        *_rows("", ".gemini/.env", ".gemini/policies/**", ".gemini/agents/**/*.md"),
+        # Variables of a .env become gemini's and qwen's own: BASH_ENV, NODE_OPTIONS, their own settings. It is masked too, unless unmasked.
+        *_rows("", ".env", ".gemini/.env", ".gemini/policies/**", ".gemini/agents/**/*.md"),
     ),
-    "qwen": (*_rows(_JSON, ".qwen/settings.json", ".qwen/extensions/**"), *_rows("", ".qwen/.env", ".qwen/agents/**/*.md")),
+    "qwen": (*_rows(_JSON, ".qwen/settings.json", ".qwen/extensions/**"), *_rows("", ".env", ".qwen/.env", ".qwen/agents/**/*.md")),
     "pi": (*_rows(_JSON, ".pi/settings.json"), *_rows(_EXTENSION, ".pi/extensions/**")),
-    "aider": _rows("", ".aider.conf.yml", ".aider.model.settings.yml"),  # not run: commands for tests and linters
+    "aider": _rows("", ".env", ".aider.conf.yml", ".aider.model.settings.yml"),  # not run: commands for tests and linters
 }
 PROJECT_FILES: tuple[ProjectFile, ...] = tuple(row for rows in PROJECT_FILES_OF.values() for row in rows)
 

@@ -26,7 +26,7 @@ def paths(files: list[str], links: dict[str, str] | None = None, start: str = ""
         ("claude", ".claude/settings.json"), ("claude", ".claude/settings.local.json"), ("claude", ".mcp.json"), ("codex", ".codex/config.toml"), ("codex", ".codex/hooks.json"),
         ("opencode", "opencode.json"), ("opencode", "opencode.jsonc"), ("opencode", ".opencode/opencode.jsonc"), ("opencode", ".opencode/plugin/a.ts"), ("opencode", ".opencode/plugins/d/a.js"), ("opencode", ".opencode/tool/a.js"),
         ("claude", ".claude/skills/a/SKILL.md"), ("claude", ".claude/skills/a/.claude-plugin/plugin.json"), ("claude", ".claude/skills/a/hooks/hooks.json"), ("claude", ".claude/skills/a/.mcp.json"), ("claude", ".claude/agents/x.md"), ("claude", ".claude/commands/d/x.md"),
-        ("gemini", ".gemini/settings.json"), ("gemini", ".gemini/extensions/x/gemini-extension.json"), ("gemini", ".gemini/.env"), ("qwen", ".qwen/settings.json"), ("pi", ".pi/extensions/e.ts"), ("pi", ".pi/settings.json"),
+        ("gemini", ".gemini/settings.json"), ("gemini", ".gemini/extensions/x/gemini-extension.json"), ("gemini", ".gemini/.env"), ("gemini", ".env"), ("qwen", ".env"), ("qwen", ".qwen/settings.json"), ("pi", ".pi/extensions/e.ts"), ("pi", ".pi/settings.json"),
     ],
 )  # fmt: skip
 def test_found(agent: str, path: str) -> None:
