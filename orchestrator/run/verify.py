@@ -18,6 +18,7 @@ from orchestrator.model.task import Output
 TASK_NAME_LENGTH = 63
 TIME_IS_OVER = 124  # as of a check
 TAIL_BYTES = 4096  # as of a check
+AGENT_ORIGIN = "agent "  # of the network rules that come with an agent
 
 
 def checks_as_verification(plan: Plan) -> Plan:
@@ -45,8 +46,9 @@ def verification_plan(plan: Plan, run_id: str, commit: str | None, command: str)
 
 
 def without_credentials(network: NetworkPlan) -> NetworkPlan:
-    """The same hosts, and nothing that would identify us to one of them."""
-    return replace(network, inspect=tuple(sorted(hosts_to_inspect((*network.allow, *network.deny)))), gateways=(), git=(), ssh=None)
+    """The hosts of the task, without those that only its agent needs, and nothing that would identify us to one of them."""
+    allow = tuple(rule for rule in network.allow if not rule.origin.startswith(AGENT_ORIGIN))
+    return replace(network, allow=allow, inspect=tuple(sorted(hosts_to_inspect((*allow, *network.deny)))), gateways=(), git=(), ssh=None)
 
 
 def tip(harvest: Harvest) -> str | None:

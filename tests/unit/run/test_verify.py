@@ -20,7 +20,9 @@ FULL: Plan = replace(
     PLAN,
     repo=replace(PLAN.repo, changes=ChangesPlan("sha256:1", 3)),
     network=NetworkPlan(
-        "allowlist", (), (RULE, replace(RULE, host="plain.example.org", methods=(), path=None)), (), (),
+        "allowlist", (),
+        (RULE, replace(RULE, host="plain.example.org", methods=(), path=None), replace(RULE, host="model.example.org", origin="agent claude")),
+        (), (),
         ("api.example.org", "bound.example.org"), (Gateway("s", "bound.example.org", 443, "", ()),),
         (GitRepo("git.example.org", "a/b", True),), "ssh.example.org", (),
     ),
@@ -40,7 +42,7 @@ def test_a_verification_has_the_place_and_nothing_of_the_agent() -> None:
     assert (plan.repo.commit, plan.repo.changes, plan.repo.branch) == ("d" * 40, None, "main")
     assert plan.agent.argv == ("/bin/sh", "-c", "make test")
     assert (plan.secrets, plan.network.gateways, plan.network.git, plan.network.ssh) == ((), (), (), None)
-    assert (plan.network.allow, plan.network.inspect) == (FULL.network.allow, ("api.example.org",))
+    assert (plan.network.allow, plan.network.inspect) == (FULL.network.allow[:2], ("api.example.org",))
     assert (plan.setup, plan.checks, plan.verify, plan.artifacts) == (("make deps",), (), (), ())
     assert (plan.output, plan.keep, plan.verifies) == (Output(None, False), False, "run0000001")
     same = ("backend", "isolation", "image", "uid", "limits", "sandbox", "guard", "devcontainer", "env", "workspace", "require_isolation")
