@@ -3,11 +3,12 @@
 import re
 from typing import cast
 
+from orchestrator.agents import words
 from orchestrator.config.node import KIND_NAMES, Node, shown
 from orchestrator.config.values import VARIABLE_NAME, BadValue, nearest, number, one_line, scalar, truth, whole
 from orchestrator.model.agent import Value
 
-FIELDS = ("prompt", "model", "session", "base_url", "service_url", "key", "home", "args")
+FIELDS = (*words.FIELDS, "args")
 _FIELD = re.compile(r"\{([a-z][a-z_]*)\}")
 NPM = re.compile(r"((?:@[a-z0-9~_-][a-z0-9._~-]*/)?[a-z0-9~_-][a-z0-9._~{}-]*)@([0-9A-Za-z][0-9A-Za-z.+_-]*)", re.ASCII)
 PYPI = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([0-9A-Za-z][0-9A-Za-z.+!_-]*)", re.ASCII)

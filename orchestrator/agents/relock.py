@@ -1,19 +1,25 @@
-"""New lock files: npm or pip resolves, here, without running a script; what they found is fetched once, for its size and as proof."""
+"""New lock files: npm or pip resolves, here, without running a script; what they found is fetched once, for its size and as proof.
+
+``aienv agents update`` writes the user's own; ``python -m orchestrator.agents.relock NAME...`` renews those that come with us, for the
+versions that the profiles name.
+"""
 
 import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.agents import pypi
+from orchestrator.agents.catalog import PROFILES
 from orchestrator.agents.fetch import Say, fetcher
-from orchestrator.agents.install import filled, lock_name
-from orchestrator.agents.lock import CPUS, Lock, NpmPackage, PypiPackage, from_npm, from_pip
+from orchestrator.agents.install import NODE, filled, lock_name
+from orchestrator.agents.lock import CPUS, Lock, NpmPackage, PypiPackage, dump, from_npm, from_pip
 from orchestrator.errors import EnvironmentFailed
 from orchestrator.model.agent import Profile, Program
 
@@ -90,3 +96,19 @@ def _pypi(program: Program, environ: Mapping[str, str]) -> Lock:
     packages: tuple[PypiPackage, ...] = from_pip(report)
     version = next(one.version for one in packages if one.name == program.package.lower())
     return Lock("pypi", program.package, version, pypi=packages, python=python, machine=platform.machine())
+
+
+def main(argv: list[str]) -> int:
+    """``node`` is one of the names."""
+    known = {**PROFILES, NODE.name: NODE}
+    if not argv or not all(name in known for name in argv):
+        print(f"usage: python -m orchestrator.agents.relock NAME...   of {', '.join(known)}", file=sys.stderr)
+        return 2
+    for name in argv:
+        lock = relock(known[name], os.environ, lambda text: print(text, file=sys.stderr))
+        (Path(__file__).parent / "data" / f"{name}.lock.json").write_bytes(dump(lock))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gc": ("orchestrator.cli.runs", "Finish what was interrupted, and free space."),
     "doctor": ("orchestrator.cli.doctor", "Check what this machine offers, and say what to do."),
     "images": ("orchestrator.cli.images", "Build, list and remove our images."),
+    "agents": ("orchestrator.cli.agents", "List, test, update and add agents."),
     "config": ("orchestrator.cli.config", "Show the configuration and where each value comes from."),
     "policy": ("orchestrator.cli.policy", "Suggest the network rules that a run would have needed."),
     "up": ("orchestrator.cli.places", "Make the dev container of a folder, and prepare it."),
