@@ -21,7 +21,11 @@ FULL: Plan = replace(
     repo=replace(PLAN.repo, changes=ChangesPlan("sha256:1", 3)),
     network=NetworkPlan(
         "allowlist", (),
-        (RULE, replace(RULE, host="plain.example.org", methods=(), path=None), replace(RULE, host="model.example.org", origin="agent claude")),
+        (
+            RULE,
+            replace(RULE, host="plain.example.org", methods=(), path=None),
+            replace(RULE, host="model.example.org", origin="agent claude"),
+        ),
         (), (),
         ("api.example.org", "bound.example.org"), (Gateway("s", "bound.example.org", 443, "", ()),),
         (GitRepo("git.example.org", "a/b", True),), "ssh.example.org", (),
