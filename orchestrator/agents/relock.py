@@ -44,8 +44,8 @@ def _npm(program: Program, environ: Mapping[str, str], say: Say) -> Lock:
     with tempfile.TemporaryDirectory(prefix="aienv-relock-") as folder:
         scratch = Path(folder)
         # Optional, so that npm lists also the package of a processor that is not this one.
-        names = dict.fromkeys(filled(program.package, machine) for machine in CPUS)
-        wanted = dict.fromkeys(names, program.version or "latest")
+        wanted = {filled(program.package, machine): _at_most(program.version) for machine in CPUS}
+        wanted[lock_name(program)] = program.version or "latest"
         wanted |= {name: version or "latest" for name, _, version in (_split(one) for one in program.extra)}
         (scratch / "package.json").write_text(json.dumps({"name": "aienv-lock", "version": "0.0.0", "optionalDependencies": wanted}))
         _run_npm(scratch, environ)
@@ -58,6 +58,12 @@ def _npm(program: Program, environ: Mapping[str, str], say: Say) -> Lock:
             sized: list[NpmPackage] = []
             source.fetch(packages, lambda one, archive: sized.append(replace(one, size_bytes=archive.stat().st_size)), say, name)
     return Lock("npm", name, own.version, npm=tuple(sorted(sized, key=lambda one: one.path)))
+
+
+def _at_most(version: str) -> str:
+    """Not every version is published for every processor."""
+    major = version.partition(".")[0]
+    return f">={major}.0.0 <={version}" if major.isdigit() else "latest"
 
 
 def _split(text: str) -> tuple[str, str, str]:
