@@ -17,7 +17,8 @@ CLAUDE_SETTINGS = "/etc/claude-code/managed-settings.json"
 CODEX_REQUIREMENTS = "/etc/codex/requirements.toml"
 OPENCODE_SETTINGS = "/etc/opencode/opencode.json"
 OPENCODE_PLUGIN = f"{FILES_INSIDE}/aienv-hooks.js"
-GEMINI_SETTINGS = "/etc/gemini-cli/settings.json"
+# Not /etc/gemini-cli: it takes that only from uid 0, which nobody has in a sandbox. This file is read-only, too.
+GEMINI_SETTINGS = "~/.gemini/settings.json"
 GEMINI_POLICY = f"{FILES_INSIDE}/gemini-policy.toml"
 QWEN_SETTINGS = "/etc/qwen-code/settings.json"
 

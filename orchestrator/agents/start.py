@@ -10,7 +10,18 @@ from orchestrator.agents.mcp.write import mcp_additions
 from orchestrator.agents.permissions import HookPlace, permissions
 from orchestrator.agents.words import fill_env, fill_file, fill_words
 from orchestrator.errors import ConfigError, UsageError
-from orchestrator.model.agent import HOOK_PROGRAM, Additions, AgentRules, Credential, Dialect, McpServer, Native, Profile
+from orchestrator.model.agent import (
+    HOOK_PROGRAM,
+    Additions,
+    AgentFile,
+    AgentRules,
+    Credential,
+    Dialect,
+    Document,
+    McpServer,
+    Native,
+    Profile,
+)
 from orchestrator.model.plan import AgentPlan, AgentText
 
 HAS_HOOKS: frozenset[Dialect] = frozenset({"claude", "codex", "opencode", "gemini", "qwen"})
@@ -27,6 +38,7 @@ class Place:
     digest: str
     python: str
     home: str
+    workspace: str
     base_url: str | None = None
     service_url: str | None = None
 
@@ -61,12 +73,11 @@ def start(profile: Profile, asked: Asked, place: Place) -> tuple[AgentPlan, tupl
         )
     budget.check(Budget(rules.max_cost_usd, rules.max_turns, rules.idle_s), profile.dialect, profile.name)
     model = rules.model or (asked.credential.model if asked.credential is not None else None)
-    parts = _parts(profile, asked, place)
     fields = _fields(asked, place, model)
+    parts = _parts(profile, asked, place, fields)
     words = _command_line(profile, asked)
-    args = fill_words(tuple(word for part in parts for word in part.words), fields)
-    args = (*args, *(fill_words(profile.model, fields) if model else ()), *_own_limits(profile, rules), *rules.args)
-    files = merge(fill_file(file, fields) for part in parts for file in part.files)
+    args = (*(word for part in parts for word in part.words), *(fill_words(profile.model, fields) if model else ()), *_own_limits(profile, rules), *rules.args)
+    files = merge(file for part in parts for file in part.files)
     plan = AgentPlan(
         profile=profile.name,
         argv=(*place.entry, *fill_words(words, fields, args)),
@@ -79,7 +90,7 @@ def start(profile: Profile, asked: Asked, place: Place) -> tuple[AgentPlan, tupl
         credential=asked.credential.name if asked.credential is not None else None,
         hosts=asked.hosts,
         mounts=place.mounts,
-        env=tuple(sorted(dict(pair for part in parts for pair in fill_env(part.env, fields)).items())),
+        env=tuple(sorted(dict(pair for part in parts for pair in part.env).items())),
         files=tuple(AgentText(_path(file.path, place.home), render(file).decode(), file.locked) for file in files),
         dialect=profile.dialect if not asked.tty else "text",
         settings=profile.settings,
@@ -121,18 +132,45 @@ def choose_credential(profile: Profile, named: Iterable[str], environ: Mapping[s
     raise ConfigError(f"agent {profile.name!r} needs a credential, and there is none: {able}", remedy=remedy)
 
 
-def _parts(profile: Profile, asked: Asked, place: Place) -> tuple[Additions, ...]:
-    """In the order in which later ones win."""
+def _parts(profile: Profile, asked: Asked, place: Place, fields: Mapping[str, str]) -> tuple[Additions, ...]:
+    """In the order in which later ones win. Only a profile's own texts have fields: braces in those of users are theirs."""
     hooks = None
     if asked.rules.hooks and profile.settings in HAS_HOOKS:
         hooks = HookPlace((place.python, "-I", "-S", HOOK_PROGRAM), profile.settings)
-    return (
+    own = (
         profile.base,
         *((asked.credential.additions,) if asked.credential is not None else ()),
+        *((_ON_NODE,) if profile.program.runtime == "node" else ()),
         profile.modes[asked.rules.mode],
-        permissions(profile.settings, asked.rules.deny, hooks, project_hooks=bool(asked.rules.grants)),
-        mcp_additions(profile.settings, asked.servers),
+        *_trusted(profile, asked.rules),
     )
+    return (
+        *(_filled(part, fields) for part in own),
+        permissions(profile.settings, asked.rules.deny, hooks, project_hooks=bool(asked.rules.grants)),
+        mcp_additions(profile.settings, asked.servers, project=_is_granted(asked.rules, ".mcp.json")),
+    )
+
+
+# That it heeds HTTP_PROXY by itself is still an experiment to Node 22, which says so at each start.
+_ON_NODE = Additions(env=(("NODE_NO_WARNINGS", "1"),))
+
+
+def _filled(part: Additions, fields: Mapping[str, str]) -> Additions:
+    return Additions(fill_words(part.words, fields), fill_env(part.env, fields), tuple(fill_file(file, fields) for file in part.files), part.notes)
+
+
+def _trusted(profile: Profile, rules: AgentRules) -> tuple[Additions, ...]:
+    """What the user granted of a repository acts only in a folder that the agent trusts."""
+    if profile.settings == "codex" and _is_granted(rules, ".codex/"):
+        return (Additions(files=(AgentFile("/etc/codex/config.toml", "toml", {"projects": {"{workspace}": {"trust_level": "trusted"}}}),)),)
+    if profile.settings == "claude" and _is_granted(rules, ".claude/"):
+        document: Document = {"projects": {"{workspace}": {"hasTrustDialogAccepted": True}}}
+        return (Additions(files=(AgentFile("~/.claude/.claude.json", "json", document, locked=False),)),)
+    return ()
+
+
+def _is_granted(rules: AgentRules, beginning: str) -> bool:
+    return any(grant.startswith(beginning) for grant in rules.grants)
 
 
 def _fields(asked: Asked, place: Place, model: str | None) -> Mapping[str, str]:
@@ -144,6 +182,7 @@ def _fields(asked: Asked, place: Place, model: str | None) -> Mapping[str, str]:
         "service_url": place.service_url,
         "key": asked.credential.name if asked.credential is not None else None,
         "home": place.home,
+        "workspace": place.workspace,
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from orchestrator.model.agent import AgentFile, Document, Value
 
-FIELDS = ("prompt", "model", "session", "base_url", "service_url", "key", "home")
+FIELDS = ("prompt", "model", "session", "base_url", "service_url", "key", "home", "workspace")
 ARGS = "{args}"
 
 _FIELD = re.compile(r"\{(" + "|".join(FIELDS) + r")\}")
@@ -47,5 +47,5 @@ def _value(value: Value, fields: Mapping[str, str]) -> Value:
     if isinstance(value, str):
         return fill(value, fields)
     if isinstance(value, dict):
-        return {key: _value(item, fields) for key, item in value.items()}
+        return {fill(key, fields) or key: _value(item, fields) for key, item in value.items()}
     return [_value(item, fields) for item in value] if isinstance(value, list) else value

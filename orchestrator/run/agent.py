@@ -115,6 +115,7 @@ class Around:
     network: NetworkPlan
     guard: GuardPlan | None
     user: UserPlan
+    workspace: str
     python: str
     install: Callable[[Profile], tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]]
 
@@ -136,7 +137,8 @@ def plan_agent(chosen: ChosenAgent, around: Around, native: Native | None) -> tu
     _refuse_unreachable(chosen, around)
     base_url, service_url = _addresses(chosen.credential, around.network)
     entry, mounts, version, digest = around.install(profile)
-    place = start.Place(entry, mounts, version, digest, around.python, around.user.home, base_url, service_url)
+    home, workspace = around.user.home, around.workspace
+    place = start.Place(entry, mounts, version, digest, around.python, home, workspace, base_url, service_url)
     asked = start.Asked(task.prompt, task.tty, task.work, chosen.credential, chosen.servers, native, chosen.hosts)
     plan, notes = start.start(profile, asked, place)
     return plan, (*chosen.warnings, *notes)

@@ -34,14 +34,14 @@ def agent_inputs(context: Context) -> tuple[tuple[str, bytes], ...]:
         PolicyRefused: a file by which the repository could act cannot be left out.
     """
     agent, workspace = context.plan.agent, context.plan.workspace
-    left_out = _left_out(context.folder.workspace(context.plan.repo.name), agent)
-    context.notes.extend(_notes(left_out))
-    if left_out:
-        context.recorder.event("agent.left-out", {"files": [[one.path, one.digest] for one in left_out[:100]], "count": len(left_out)})
+    found = left_out(context.folder.workspace(context.plan.repo.name), agent)
+    context.notes.extend(_notes(found))
+    if found:
+        context.recorder.event("agent.left-out", {"files": [[one.path, one.digest] for one in found[:100]], "count": len(found)})
     return (
         *((file.path, file.text.encode()) for file in agent.files if file.locked),
         *(((HOOK_PROGRAM, _HOOK.read_bytes()),) if agent.deny is not None else ()),
-        *((f"{workspace}/{one.path}", one.content.encode()) for one in left_out),
+        *((f"{workspace}/{one.path}", one.content.encode()) for one in found),
     )
 
 
@@ -168,7 +168,12 @@ def _copy(source: Path, target: Path) -> None:
         os.close(root)
 
 
-def _left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:
+def left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:
+    """Files of the workspace by which it could act, and that the user did not grant.
+
+    Raises:
+        PolicyRefused: one of them is a link that leads elsewhere.
+    """
     rows = tuple(ProjectFile(glob, neutral) for glob, neutral in agent.project_files)
     if not rows:
         return ()
@@ -216,8 +221,8 @@ def _content(path: Path) -> bytes | None:
     return data if len(data) <= MAX_GRANTED_BYTES else None
 
 
-def _notes(left_out: Iterable[Neutral]) -> Iterator[str]:
-    found = list(left_out)
+def _notes(covered: Iterable[Neutral]) -> Iterator[str]:
+    found = list(covered)
     for one in found[:NOTES_SHOWN]:
         way = f"; to let it in: --agent-file {one.grant_text}" if one.grant_text else ""
         yield f"{one.path} of the repository was kept from the agent, for it would act by itself{way}"

@@ -21,6 +21,7 @@ from orchestrator.run.verify import checks_as_verification
 SCHEMA = "aienv.attempts/1"
 ATTEMPTS_MAX = 20
 PARALLEL = 2
+ERROR_CHARACTERS = 120  # an agent may say anything
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _STATUS_ORDER = ("succeeded", "failed", "timeout", "interrupted")
 
@@ -117,7 +118,6 @@ def row(attempt: int, run_id: str, document: Mapping[str, Any], patch: PatchFact
     result = document.get("result") or {}
     verify = document.get("verify") or ()
     passed = sum(one["status"] == "succeeded" for one in verify)
-    error = document.get("error")
     files = len(result.get("changed_files") or ())
     return Row(
         attempt,
@@ -131,8 +131,17 @@ def row(attempt: int, run_id: str, document: Mapping[str, Any], patch: PatchFact
         _cost(document),
         result.get("branch"),
         result.get("bundle"),
-        error["message"] if error else None,
+        _error(document),
     )
+
+
+def _error(document: Mapping[str, Any]) -> str | None:
+    """What went wrong: of ours, or by the agent's own account."""
+    own, agent = document.get("error"), document.get("agent")
+    if own:
+        return str(own["message"])
+    said = agent.get("error") if isinstance(agent, dict) else None
+    return str(said)[:ERROR_CHARACTERS] if said else None
 
 
 def _cost(document: Mapping[str, Any]) -> float | None:

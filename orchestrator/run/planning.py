@@ -111,19 +111,21 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
     guard = _guard(task, found, chosen, make, Path(environ.get("HOME") or "/nonexistent"))
     name = chosen.facts.name
     user = taken.plan.user if taken is not None else USER
-    around = Around(name, chosen_network.network, guard, user, hook_python(name), installer(paths, environ, progress, name))
+    workspace = f"/workspaces/{found.name}"
+    install = installer(paths, environ, progress, name)
+    around = Around(name, chosen_network.network, guard, user, workspace, hook_python(name), install)
     agent, agent_notes = plan_agent(replace(chosen_agent, task=task), around, asked.native)
     plan = Plan(
         schema="aienv.plan/1",
         task=task.name,
         repo=found.plan(changes=changes.plan() if changes else None, submodules=task.submodules, lfs=task.lfs),
         agent=agent,
-        backend=chosen.facts.name,
+        backend=name,
         isolation=chosen.facts.capabilities.isolation,
         image=image,
         uid=uid,
         gid=gid,
-        workspace=f"/workspaces/{found.name}",
+        workspace=workspace,
         docker=guard.mode if guard is not None else "none",
         network=chosen_network.network,
         secrets=chosen_network.secrets,

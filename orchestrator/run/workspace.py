@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import EnvironmentFailed
@@ -14,6 +15,7 @@ from orchestrator.repos.changeset import ChangeSet
 from orchestrator.repos.checkout import Checkout, make
 from orchestrator.repos.gitcmd import git
 from orchestrator.repos.mirror import Mirror
+from orchestrator.run.agent_files import left_out
 from orchestrator.run.context import Context, Workspace
 from orchestrator.run.masked import identities
 from orchestrator.run.steps import Step
@@ -37,7 +39,9 @@ def prepare_workspace(context: Context, mirror: Mirror, changes: ChangeSet | Non
             withheld = carry.apply(changes, path, plan.uid, plan.gid, hidden=frozenset(map(os.fsencode, hidden)))
             context.notes.extend(f"{os.fsdecode(name)!r} is masked, so what you staged of it was not brought along" for name in withheld)
         workspace = _survey(plan, path, checkout)
-        _hide_from_git(path, workspace, plan)
+        covered = tuple(one.path for one in left_out(path, plan.agent))
+        _hide_from_git(path, replace(workspace, masks=tuple(dict.fromkeys((*workspace.masks, *covered)))), plan)
+        _exclude(path, plan.agent.leavings)
         if plan.docker in ("guarded", "full"):
             empty_masked(path, workspace.masks)
         learned |= {"masked": len(workspace.masks), "_workspace": to_plain(workspace)}
@@ -119,6 +123,13 @@ def empty_masked(path: Path, masks: Sequence[str]) -> None:
         os.close(descriptor)
         if stat.S_IMODE(os.lstat(file).st_mode) != mode:
             os.chmod(file, mode)
+
+
+def _exclude(path: Path, patterns: tuple[str, ...]) -> None:
+    """What an agent leaves in a work tree and nobody wants; a file that is tracked still counts."""
+    if patterns:
+        with (path / ".git" / "info" / "exclude").open("a") as file:
+            file.writelines(f"{pattern}\n" for pattern in patterns)
 
 
 def _exclude_pattern(name: str) -> str:

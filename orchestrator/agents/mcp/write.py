@@ -31,7 +31,7 @@ HANDED_ON = (
 CLAUDE_FILE = f"{FILES_INSIDE}/mcp.json"
 OPENCODE_FILE = "/etc/opencode/opencode.json"  # wins over the project and OPENCODE_CONFIG
 CODEX_FILE = "/etc/codex/managed_config.toml"  # wins over the home and the project; /etc/codex/config.toml loses to both
-GEMINI_FILE = "/etc/gemini-cli/settings.json"
+GEMINI_FILE = "~/.gemini/settings.json"
 QWEN_FILE = "/etc/qwen-code/settings.json"
 
 

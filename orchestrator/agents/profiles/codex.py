@@ -38,13 +38,13 @@ PROFILE = Profile(
                 "toml",
                 {
                     "check_for_update_on_startup": False,
+                    "web_search": "disabled",  # the service would do it, past our rules for the network
                     "analytics": {"enabled": False},
                     "features": {"plugins": False, "apps": False},
                     "otel": {"metrics_exporter": "none"},
                 },
             ),
         ),
-        env=(("CODEX_HOME", "{home}/.codex"),),
     ),
     sessions=(".codex/sessions",),
     project_files=PROJECT_FILES_OF["codex"],

@@ -3,7 +3,7 @@
 from orchestrator.agents.project import PROJECT_FILES_OF
 from orchestrator.model.agent import Additions, AgentFile, Credential, Profile, Program
 
-SETTINGS = "/etc/gemini-cli/settings.json"
+SETTINGS = "~/.gemini/settings.json"  # the system-wide one would have to belong to uid 0, which nobody has inside
 
 PROFILE = Profile(
     name="gemini",

@@ -42,6 +42,7 @@ PROFILE = Profile(
             ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
             ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
             ("OPENCODE_DISABLE_DEFAULT_PLUGINS", "1"),
+            ("npm_config_fetch_retries", "0"),  # it looks for a package at each start, and works without it
         ),
         files=(AgentFile(SETTINGS, "json", {"autoupdate": False, "share": "disabled"}),),
     ),

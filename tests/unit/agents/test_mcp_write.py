@@ -73,7 +73,7 @@ def test_opencode() -> None:
     }}  # fmt: skip
 
 
-@pytest.mark.parametrize(("dialect", "path"), [("gemini", "/etc/gemini-cli/settings.json"), ("qwen", "/etc/qwen-code/settings.json")])
+@pytest.mark.parametrize(("dialect", "path"), [("gemini", "~/.gemini/settings.json"), ("qwen", "/etc/qwen-code/settings.json")])
 def test_gemini(dialect: Dialect, path: str) -> None:
     assert mcp_additions(dialect, ALL).files[0].path == path
     assert document(dialect, (PING, WEB)) == {"mcpServers": {

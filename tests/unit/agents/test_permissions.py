@@ -86,7 +86,7 @@ def test_gemini() -> None:
     assert {"toolName": "run_shell_command", "commandPrefix": "git push", "decision": "deny", "priority": 900,
             "denyMessage": "aienv: git push is denied (deny.run)"} in table  # fmt: skip
     assert {at(row, "toolName") for row in table} >= {"web_fetch", "google_web_search", "read_file"}
-    hooks = document(additions, "/etc/gemini-cli/settings.json")
+    hooks = document(additions, "~/.gemini/settings.json")
     assert at(hooks, "hooksConfig", "enabled") is True
     assert at(hooks, "hooks", "BeforeTool", 0, "hooks", 0, "timeout") == HOOK_TIMEOUT_S * 1000
     assert at(hooks, "hooks", "AfterTool", 0, "hooks", 0, "name") == "aienv-7f3a", "by another name it could be switched off"
