@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.product import Aienv, branches, end, git
+from tests.e2e.product import ROOT, Aienv, branches, end, git
 
 
 def runs_of(aienv: Aienv, verifications: bool) -> list[dict[str, Any]]:
@@ -230,3 +230,15 @@ def test_an_attempt_that_is_killed(local: Aienv, repo: Path) -> None:
     assert sorted(entry["status"] for entry in found["ranking"]) == ["interrupted", "succeeded"]
     assert len(branches(repo)) == 2
     assert [report["recovered"] for report in found["attempts"] if report["status"] == "interrupted"] == [True]
+
+
+@pytest.mark.slow
+def test_attempts_of_an_agent(product: Aienv) -> None:
+    """An agent with a profile: what its plan says of it arrives in each process."""
+    assert product("agents", "add", str(ROOT / "examples/agents/note-taker.yaml")).code == 0
+    words = ("--agent", "note-taker", "--attempts", "2", "--verify", "grep -q milk NOTES.md", "Remember the milk")
+    done = product.run("--json", *words)
+    assert done.code == 0, done.errors
+    assert [(one["agent"]["profile"], one["status"]) for one in done.document["attempts"]] == [("note-taker", "succeeded")] * 2
+    assert [entry["passed"] for entry in done.document["ranking"]] == [1, 1]
+    assert done.document["ranking"][1]["same_as"] == done.document["ranking"][0]["attempt"]

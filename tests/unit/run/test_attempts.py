@@ -189,7 +189,8 @@ def test_rows_of_reports() -> None:
     failed = row(2, "r2", {"schema": "aienv.error/1", "status": "error", "error": {"message": "no space"}}, None)
     assert (failed.status, failed.changed_lines, failed.error) == ("error", 0, "no space")
     assert [len(line) for line in table(ranked([first, failed], {}))] == [len(HEAD)] * 3
-    assert row(3, "r3", {**REPORT, "agent": {"cost_usd": 0.25}}, None).cost_usd == 0.25
+    agent = row(3, "r3", {**REPORT, "agent": {"cost_usd": 0.25, "error": "502 " + "x" * 999}}, None)
+    assert (agent.cost_usd, agent.error) == (0.25, "502 " + "x" * 116)
 
 
 def test_the_document() -> None:
