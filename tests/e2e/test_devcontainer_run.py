@@ -146,6 +146,17 @@ def test_a_dockerfile_with_a_local_feature(docker: Aienv) -> None:
     assert any(one["kind"] == "devcontainer" for one in listed)
 
 
+@pytest.mark.slow
+def test_a_result_is_verified_in_the_dev_container_of_the_plan(docker: Aienv) -> None:
+    """The same user, variables and hooks, run anew; what the result says in its devcontainer.json is not asked."""
+    configured(docker, {"image": IMAGE, "remoteEnv": {"BOTH": "remote"}, "postCreateCommand": "echo hook > ~/hooked; echo hook > hooked"})
+    passes = "test $(id -un) = dev && test $BOTH = remote && cat made ~/hooked ~/.config/mine && ! test -e ~/agent"
+    work = f"echo x > made; rm hooked; echo hooked > .gitignore; touch ~/agent; echo '{{\"image\": \"no-such-image\"}}' > {FILE}"
+    done = dev(docker, "--verify", passes, script=work)
+    assert done.code == 0, (done.errors, done.document)
+    assert done.document["verify"][0]["output_tail"] == "x\nhook\nkept\n"
+
+
 def plan(product: Aienv, *words: str) -> Done:
     return product("plan", *product.options, "--devcontainer", "auto", *words, "--", "true")
 

@@ -71,6 +71,16 @@ def test_an_ordinary_user(ordinary: Aienv) -> None:
     assert owners == {USER}
 
 
+@pytest.mark.slow
+def test_an_ordinary_users_verification_attempts_and_box(ordinary: Aienv) -> None:
+    """Without root: the same, nothing left; what a box puts into the tree is the user's own."""
+    done = ordinary.run("--json", "--attempts", "2", "--check", "cat made", "--", "sh", "-c", "echo x > made")
+    assert (done.code, [entry["passed"] for entry in done.document["ranking"]]) == (0, [1, 1]), done.errors
+    assert ordinary("box", "--backend", "local", "command", "--", "sh", "-c", "echo x > made").code == 0
+    assert (ordinary.cwd / "made").stat().st_uid == USER
+    assert list((ordinary.home / "work").iterdir()) == []
+
+
 def test_an_ordinary_user_is_contained(ordinary: Aienv) -> None:
     """The agent has the user's uid, and still sees nothing of the user's: no home, no processes, no signals, no runs."""
     secret = Path(ordinary.environ["HOME"]) / "secret"
