@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli.common import finish_interrupted, json_option, paths, print_json
-from orchestrator.errors import NotFound, UsageError
+from orchestrator.errors import NotFound
 from orchestrator.report.text import printable
 
 if TYPE_CHECKING:
-    from orchestrator.model.agent import Additions, AgentRules, Dialect
+    from orchestrator.model.agent import Additions, AgentRules
     from orchestrator.model.network import NetworkPlan, NetworkUse
     from orchestrator.run.folder import RunFolder
 
@@ -60,14 +61,17 @@ def suggest_command(run: str, as_json: bool) -> None:
 @json_option
 def show_command(agent: str, repo: str | None, as_json: bool) -> None:
     """Print what the deny rules and hooks of the configuration are in an agent's own format."""
+    from orchestrator.agents import own
+    from orchestrator.agents.catalog import PROFILES
     from orchestrator.agents.documents import render
     from orchestrator.agents.permissions import HOOK_COMMAND, HookPlace, permissions
     from orchestrator.cli.config import settings_of
     from orchestrator.config.task import task_from
 
     rules = task_from(settings_of(repo), default_name="policy", need_agent=False).work
-    hooks = HookPlace(HOOK_COMMAND, agent) if rules.hooks else None
-    additions = permissions(_dialect(agent), rules.deny, hooks, project_hooks=bool(rules.grants))
+    dialect = own.find(agent, os.environ, PROFILES).settings
+    hooks = HookPlace(HOOK_COMMAND, dialect) if rules.hooks else None
+    additions = permissions(dialect, rules.deny, hooks, project_hooks=bool(rules.grants))
     if as_json:
         print_json(_as_json(agent, rules, additions))
         return
@@ -98,21 +102,6 @@ def _as_json(agent: str, rules: AgentRules, additions: Additions) -> dict[str, o
         "files": files,
         "notes": list(additions.notes),
     }
-
-
-def _dialect(agent: str) -> Dialect:
-    """How the agent's settings are written.
-
-    Raises:
-        UsageError: there is no such agent.
-    """
-    known: dict[str, Dialect] = {
-        "claude": "claude", "codex": "codex", "opencode": "opencode", "gemini": "gemini", "qwen": "qwen", "pi": "pi",
-        "aider": "text", "mini-swe-agent": "text", "command": "text",
-    }  # fmt: skip
-    if agent not in known:
-        raise UsageError(f"unknown agent {agent!r}; the agents are {', '.join(known)}", remedy="aienv agents ls")
-    return known[agent]
 
 
 def _network(folder: RunFolder) -> NetworkPlan:
