@@ -76,7 +76,8 @@ def start(profile: Profile, asked: Asked, place: Place) -> tuple[AgentPlan, tupl
     fields = _fields(asked, place, model)
     parts = _parts(profile, asked, place, fields)
     words = _command_line(profile, asked)
-    args = (*(word for part in parts for word in part.words), *(fill_words(profile.model, fields) if model else ()), *_own_limits(profile, rules), *rules.args)
+    named = fill_words(profile.model, fields) if model else ()
+    args = (*(word for part in parts for word in part.words), *named, *_own_limits(profile, rules), *rules.args)
     files = merge(file for part in parts for file in part.files)
     plan = AgentPlan(
         profile=profile.name,
@@ -156,7 +157,8 @@ _ON_NODE = Additions(env=(("NODE_NO_WARNINGS", "1"),))
 
 
 def _filled(part: Additions, fields: Mapping[str, str]) -> Additions:
-    return Additions(fill_words(part.words, fields), fill_env(part.env, fields), tuple(fill_file(file, fields) for file in part.files), part.notes)
+    files = tuple(fill_file(file, fields) for file in part.files)
+    return Additions(fill_words(part.words, fields), fill_env(part.env, fields), files, part.notes)
 
 
 def _trusted(profile: Profile, rules: AgentRules) -> tuple[Additions, ...]:

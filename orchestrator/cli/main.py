@@ -19,6 +19,7 @@ from orchestrator.report.text import printable
 # name -> (module, one line of help); the order is the one that --help shows.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("orchestrator.cli.run", "Run one task in a place that is thrown away afterwards."),
+    "resume": ("orchestrator.cli.resume", "Go on where the agent of a run stopped, with its own session."),
     "plan": ("orchestrator.cli.run", "Show what a run would do, and stop."),
     "box": ("orchestrator.cli.box", "Start an agent in this terminal, on this project as it lies here."),
     "shim": ("orchestrator.cli.shim", "Install claude-box, codex-box...: short names of aienv box."),

@@ -1,6 +1,6 @@
 """Real agents against a scripted model: the programs are installed by the product, the model stands in the small internet, behind TLS."""
 
-# ruff: noqa: E501 - a row of a table stays one line
+
 
 import json
 import os
@@ -122,7 +122,7 @@ def installed(product: Aienv, names: Sequence[str], cache: Path) -> None:
     place = product.home / "cache" / "agents"
     if not place.exists():
         place.symlink_to(cache / "agents")
-    npm = {"npm_config_registry": value for name, value in os.environ.items() if name.lower() == "npm_config_registry"}
+    npm = {name: value for name, value in os.environ.items() if name.lower() == "npm_config_registry"}
     for name in names:
         done = product("agents", "test", name, "--backend", "local", env={"HOME": os.environ["HOME"], **npm})
         if done.code != 0:

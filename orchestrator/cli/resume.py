@@ -1,0 +1,101 @@
+"""``aienv resume``: a new environment with the result of a run, where its agent goes on with its own session."""
+
+import json
+import os
+from typing import Any
+
+import click
+
+from orchestrator.cli.common import finish_interrupted, here, json_option, paths
+from orchestrator.cli.run import carry_out, read_prompt
+from orchestrator.errors import NotFound, UsageError
+
+
+@click.command()
+@click.argument("run", default="last")
+@click.argument("prompt", required=False)
+@click.option("--prompt-file", metavar="FILE", help="The prompt from a file; -: from standard input.")
+@click.option("--interactive", "-i", is_flag=True, help="The agent's own interface on this terminal.")
+@click.option("--stream", is_flag=True, help="With --json: what the agent does as JSON lines, before the report in one line.")
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="No phase lines and no summary.")
+def resume_command(
+    run: str, prompt: str | None, prompt_file: str | None, interactive: bool, stream: bool, as_json: bool, quiet: bool
+) -> int:
+    """Go on where the agent of RUN stopped: its own session, on top of its result, at the same path.
+
+    PROMPT is what it is told next. The new run has its own id, branch and report.
+    """
+    from orchestrator.model.agent import Native
+    from orchestrator.report.progress import Progress, warn
+    from orchestrator.run.planning import Asked, prepare
+    from orchestrator.run.terminal import require_terminal
+
+    if prompt_file is not None:
+        prompt = read_prompt(prompt_file)
+    if prompt is None and not interactive:
+        raise UsageError("the agent is told nothing", remedy=f"aienv resume {run} 'what to do next', or --interactive")
+    if stream and not as_json:
+        raise UsageError("--stream writes JSON lines", remedy="add --json")
+    if interactive:
+        require_terminal()
+    progress = Progress(quiet)
+    finish_interrupted(quiet)
+    earlier, flags = _earlier(run)
+    flags |= {"prompt": prompt} if prompt is not None else {}
+    flags |= {"tty": True} if interactive else {}
+    native = Native(earlier["id"], earlier["agent"]["session"])
+    prepared = prepare(Asked(None, (), flags, here(), native), paths(), os.environ, progress)
+    for warning in prepared.warnings if not quiet else ():
+        warn(warning)
+    return carry_out(prepared, progress, as_json, stream, quiet)
+
+
+def _earlier(run: str) -> tuple[dict[str, Any], dict[str, object]]:
+    """The report of a run, and the flags that a run going on with it has.
+
+    Raises:
+        NotFound: there is no report, no session, or no result that this repository still has.
+    """
+    from orchestrator.run.folder import find
+
+    folder = find(paths(), run)
+    try:
+        report = json.loads(folder.report.read_bytes())
+        plan = json.loads(folder.plan.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise NotFound(f"run {folder.id} has no report that can be read", remedy="aienv ps --all lists the runs") from problem
+    session = (report.get("agent") or {}).get("session")
+    if not session or not (folder.run / "sessions").is_dir():
+        raise NotFound(f"run {folder.id} has no session of an agent to go on with", remedy="aienv run --agent NAME starts one")
+    if plan["repo"]["kind"] != "path":
+        message = f"the result of run {folder.id} is a bundle, for its repository is remote"
+        raise NotFound(message, remedy=f"clone it, git fetch {folder.run}/result.bundle, and run the task in the clone")
+    commit = (report.get("result") or {}).get("commit") or report.get("base_commit")
+    flags: dict[str, object] = {
+        "repo": plan["repo"]["location"],
+        "ref": commit,
+        "agent": plan["agent"]["profile"],
+        "backend": plan["backend"],
+        "name": plan["task"],
+    }
+    if plan["agent"]["model"]:
+        flags["model"] = plan["agent"]["model"]
+    secrets = [one for one in plan["secrets"] if "agent" in one["phases"]]
+    flags["secrets"] = [f"{one['name']}={one['source']}" for one in secrets]
+    flags["secret_hosts"] = _bindings(plan)
+    return report, {name: value for name, value in flags.items() if value}
+
+
+def _bindings(plan: dict[str, Any]) -> list[str]:
+    """As the first run was told: base addresses come before plain hosts."""
+    from orchestrator.secrets.bindings import KNOWN
+
+    found = plan["network"]["gateways"]
+    gateways = {one["host"] if one["port"] == 443 else f"{one['host']}:{one['port']}": one["base_path"] for one in found}
+    return [
+        f"{secret['name']}={host}{gateways.get(host, '')}"
+        for secret in plan["secrets"]
+        for host in secret["hosts"]
+        if "agent" in secret["phases"] and host not in (KNOWN[secret["name"]].hosts if secret["name"] in KNOWN else ())
+    ]
