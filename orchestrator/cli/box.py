@@ -124,7 +124,8 @@ def _put_back(prepared: Prepared, record: RunRecord, before: str) -> tuple[PutBa
         return put_back(Path(plan.repo.location), plan.repo.commit, before, harvest.commit, delivery.branch), None
     except AienvError as problem:
         wanted = delivery.branch or harvest.commit
-        by_hand = f"git diff refs/aienv/{record.id}/before {wanted} | git apply --3way"
+        # Not --3way: that refuses every file with unstaged work in it.
+        by_hand = f"git diff --binary refs/aienv/{record.id}/before {wanted} | git apply --reject"
         problem.remedy = f"{problem.remedy}; by hand: {by_hand}" if problem.remedy else by_hand
         return None, problem if isinstance(problem, HarvestFailed) else HarvestFailed(problem.message, remedy=problem.remedy)
 

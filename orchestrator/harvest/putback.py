@@ -25,6 +25,7 @@ from orchestrator.sandbox.masks import masked_paths
 _US = {"GIT_AUTHOR_NAME": "aienv", "GIT_COMMITTER_NAME": "aienv"}
 _AT = {"GIT_AUTHOR_EMAIL": "aienv@aienv.invalid", "GIT_COMMITTER_EMAIL": "aienv@aienv.invalid"}
 _ABSENT = "000000"
+_CALM = (*CALM, ("core.safecrlf", "false"))  # a line ending that git would change is no reason to keep nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +109,4 @@ def _diff(top: Path, old: str, new: str) -> bytes:
 
 
 def _git(top: Path, *args: str, env: dict[str, str] | None = None, stdin: bytes = b"", check: bool = True) -> GitResult:
-    return git(args, cwd=top, env=env, input=stdin, config=CALM, trusted=True, check=check, doing=f"putting the result into {top}")
+    return git(args, cwd=top, env=env, input=stdin, config=_CALM, trusted=True, check=check, doing=f"putting the result into {top}")

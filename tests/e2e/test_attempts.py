@@ -133,6 +133,7 @@ def wait_for(condition: Any, seconds: float = 60.0) -> Any:
 # --- --attempts -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_attempts_are_ranked(product: Aienv, repo: Path) -> None:
     """Each is a run of its own from one commit, with a branch of its own; the table and the document have the best first."""
     work = 'seq $(($(od -An -N1 -tu1 /dev/urandom) + 3)) > "made-$AIENV_RUN_ID"; test -n "$AIENV_RUN_ID"'
@@ -149,10 +150,11 @@ def test_attempts_are_ranked(product: Aienv, repo: Path) -> None:
 
 def test_attempts_for_people(local: Aienv, repo: Path) -> None:
     """A table on standard output; equal results and numbered branches are told; the next step is named."""
-    done = local.run("--attempts", "2", "--branch", "aienv/mine", "--", "sh", "-c", "echo x > made")
+    done = local.run("--attempts", "2", "--branch", "aienv/mine", "--check", "cat made", "--", "sh", "-c", "echo x > made")
     head, *lines = done.text.splitlines()
     assert (done.code, head.split()[:4], len(lines)) == (0, ["RANK", "ATTEMPT", "RUN", "STATUS"], 2), done.errors
     assert sorted(branches(repo)) == ["aienv/mine-1", "aienv/mine-2"]
+    assert [line.split()[4] for line in lines] == ["1/1", "1/1"]
     assert "(the same as attempt " in lines[1]
     assert f"aienv apply {lines[0].split()[2]}" in done.errors
 
@@ -161,8 +163,8 @@ def test_attempts_for_people(local: Aienv, repo: Path) -> None:
     ("words", "said"),
     [
         pytest.param(("--attempts", "21"), "1<=x<=20", id="too-many"),
-        pytest.param(("--attempts", "0"), "1<=x<=20", id="none"),
-        pytest.param(("--parallel", "2"), "--attempts", id="parallel-alone"),
+        pytest.param(("--attempts", "0"), "1<=x<=20", id="none", marks=pytest.mark.slow),
+        pytest.param(("--parallel", "2"), "--attempts", id="parallel-alone", marks=pytest.mark.slow),
         pytest.param(("--attempts", "2", "--push"), "--push", id="push"),
     ],
 )

@@ -55,20 +55,23 @@ def test_changes_in_and_out(product: Aienv, dirty: Path) -> None:
     assert "files   6 files changed, uncommitted" in done.errors
 
 
-def test_a_file_that_both_changed(local: Aienv, dirty: Path) -> None:
-    """Nothing is put into the tree; the user's bytes stay, and the way by hand is told. Another file may have changed."""
-    at = {"both": "README", "other": "mine"}
-    for name, file in at.items():
-        script = f"echo agent >> README; echo agent > by-{name}; cat > /dev/null; until test -e go; do sleep 0.05; done"
-        process = _start(local, dirty, script)
-        (work,) = _wait(lambda name=name: list((local.home / "work").glob(f"*/workspace/app/by-{name}")))
-        (dirty / file).write_text("the user's own\n")
-        (work.parent / "go").write_text("")
-        code, said = process.wait(60), process.stderr.read().decode() if process.stderr else ""
-        assert (code, (dirty / file).read_text()) == ((7, "the user's own\n") if name == "both" else (0, "the user's own\n")), said
-        assert (dirty / f"by-{name}").exists() == (name == "other")
-        assert ("git apply --3way" in said) == (name == "both")
-        (dirty / "README").write_text("hello\nstaged\nunstaged\n")
+@pytest.mark.parametrize(
+    ("file", "code"), [pytest.param("long", 7, id="both"), pytest.param("mine", 0, id="another", marks=pytest.mark.slow)]
+)
+def test_a_file_that_the_user_changed_meanwhile(local: Aienv, dirty: Path, file: str, code: int) -> None:
+    """Where the agent changed it too, nothing is put into the tree, and the way by hand is told. The user's bytes stay in any case."""
+    lines = "".join(f"line {number}\n" for number in range(20))
+    (dirty / "long").write_text(lines)
+    process = _start(local, dirty, "echo agent >> long; echo agent > made; until test -e go; do sleep 0.05; done; rm go")
+    (work,) = _wait(lambda: list((local.home / "work").glob("*/workspace/app/made")))
+    (dirty / file).write_text("the user's own\n" + lines)
+    (work.parent / "go").write_text("")
+    ended, said = process.wait(60), process.stderr.read().decode() if process.stderr else ""
+    assert (ended, (dirty / file).read_text(), (dirty / "made").exists()) == (code, "the user's own\n" + lines, code == 0), said
+    for by_hand in [line.partition("by hand: ")[2] for line in said.splitlines() if "by hand: " in line]:
+        subprocess.run(["sh", "-c", by_hand], cwd=dirty, check=True, timeout=30)
+        assert (dirty / "long").read_text() == "the user's own\n" + lines + "agent\n"
+    assert (dirty / "made").read_text() == "agent\n"
 
 
 def _start(aienv: Aienv, repo: Path, script: str) -> "subprocess.Popen[bytes]":
@@ -85,6 +88,7 @@ def _wait(condition: Callable[[], list[Path]]) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_what_was_never_committed_is_not_removed(local: Aienv, dirty: Path) -> None:
     """Neither when the agent removes it nor when it ignores it; what was committed is removed."""
     done = box(local, "rm scratch src/a.py; echo mine >> .gitignore")
@@ -105,8 +109,8 @@ def test_no_repository(local: Aienv, tmp_path: Path) -> None:
     ("words", "said"),
     [
         pytest.param(("--ref", "HEAD", "command", "--", "true"), "--ref is not for aienv box", id="ref"),
-        pytest.param(("command",), "there is no command", id="no-command"),
-        pytest.param(("command", "--"), "there is no command", id="no-command-after"),
+        pytest.param(("command",), "there is no command", id="no-command", marks=pytest.mark.slow),
+        pytest.param(("command", "--"), "there is no command", id="no-command-after", marks=pytest.mark.slow),
         pytest.param(("claude",), "needs a terminal", id="no-terminal"),
     ],
 )
