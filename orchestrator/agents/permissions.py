@@ -55,7 +55,7 @@ class HookPlace:
 
     def shell(self, phase: str) -> str:
         """For agents that run their hooks by a shell. They take every code but 2 for consent, also that of a program that is not there."""
-        return f"{shlex.join(self.command(phase))} || {{ echo 'aienv: call refused' >&2; exit 2; }}"
+        return f"{shlex.join(self.command(phase))} || {{ [ $? = 2 ] || echo 'aienv: call refused' >&2; exit 2; }}"
 
 
 def permissions(dialect: Dialect, rules: DenyRules, hooks: HookPlace | None, *, project_hooks: bool = False) -> Additions:

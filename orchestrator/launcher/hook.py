@@ -31,7 +31,8 @@ def main(arguments: list[str], path: str = SOCKET) -> int:
         document = read(phase)
         answer = ask(path, line(agent, phase, document))
         if answer.get("decision") != "allow":
-            raise Failed(str(answer.get("reason") or "the run's policy denies this call"))
+            reason = str(answer.get("reason") or "the run's policy denies this call")
+            raise Failed(reason if reason.startswith("aienv: ") else f"aienv: {reason}")  # by which a refusal of ours is known
         tell(document, answer.get("context"))
     except Failed as problem:
         return refuse(str(problem))

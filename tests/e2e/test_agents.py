@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agents import BY_NAME, HELLO, SERVICE, Kind, Model, Ran, installed, run_agent, script, scripted_model
-from tests.e2e.product import Aienv, commit, git
+from tests.e2e.product import Aienv, git
 from tests.internet import Internet
 
 pytestmark = pytest.mark.fake_model
@@ -196,7 +196,7 @@ def test_resume(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None
     assert (report["agent"]["session"], report["agent"]["native"]) == (first.report["agent"]["session"], first.report["id"])
     assert [file["path"] for file in report["result"]["changed_files"]] == ["two.txt"]
     assert git("show", f"{report['result']['branch']}:two.txt", cwd=here.cwd) == "one\n"
-    assert commit(here.cwd, f"{report['result']['branch']}~1") == first.report["result"]["commit"]
+    assert git("rev-parse", f"{report['result']['branch']}~1", cwd=here.cwd).strip() == first.report["result"]["commit"]
 
 
 def test_events_as_lines(local: Aienv, here: Aienv, test_cache: Path) -> None:

@@ -42,7 +42,7 @@ def test_claude() -> None:
     }  # fmt: skip
     assert settings["allowManagedHooksOnly"] is True
     hook = at(settings, "hooks", "PreToolUse", 0)
-    command = "/usr/bin/python3 -I -S /run/aienv/hook.py claude pre || { echo 'aienv: call refused' >&2; exit 2; }"
+    command = "/usr/bin/python3 -I -S /run/aienv/hook.py claude pre || { [ $? = 2 ] || echo 'aienv: call refused' >&2; exit 2; }"
     assert hook == {"matcher": "*", "hooks": [{"type": "command", "command": command, "timeout": HOOK_TIMEOUT_S}]}
     assert at(settings, "hooks", "PostToolUse", 0, "matcher") == "*"
 
