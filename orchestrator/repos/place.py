@@ -109,10 +109,11 @@ def borrow_inside(place: Place, uid: int, gid: int) -> None:
 
 
 def _write_refs(git_dir: Path, commit: str | None, branch: str | None, refs: tuple[tuple[str, str], ...]) -> None:
-    """One file instead of thousands. Without the word "peeled" in its first line git looks annotated tags up by itself."""
+    """One file instead of thousands. It has no first line: with one but without the word "peeled" GitPython, and with it aider, reads no
+    refs at all; and with that word git would not look annotated tags up by itself."""
     head = f"ref: refs/heads/{branch}" if branch is not None or commit is None else commit
     (git_dir / "HEAD").write_bytes(os.fsencode(f"{head}\n"))
     lines = sorted(os.fsencode(name) + b"\0" + oid.encode() for name, oid in refs)
     packed = b"".join(oid + b" " + name + b"\n" for name, _, oid in (line.partition(b"\0") for line in lines))
     if packed:
-        (git_dir / "packed-refs").write_bytes(b"# pack-refs with: sorted \n" + packed)
+        (git_dir / "packed-refs").write_bytes(packed)

@@ -1,7 +1,7 @@
 """aider: edits as blocks of text, commits of its own, no tools. A Python package; the environment must have its version of Python."""
 
 from orchestrator.agents.project import PROJECT_FILES_OF
-from orchestrator.model.agent import Additions, Credential, Profile, Program
+from orchestrator.model.agent import Additions, AgentFile, Credential, Profile, Program
 
 PROFILE = Profile(
     name="aider",
@@ -20,6 +20,8 @@ PROFILE = Profile(
     base=Additions(
         words=("--no-check-update", "--analytics-disable", "--no-show-release-notes", "--no-show-model-warnings", "--no-gitignore"),
         env=(("LITELLM_LOCAL_MODEL_COST_MAP", "True"),),
+        # Without a name there it would write one into the clone's own configuration, which is closed; the author is the run's (GIT_AUTHOR_*).
+        files=(AgentFile("~/.gitconfig", "text", "[user]\n\tname = aienv agent\n\temail = agent@aienv.invalid\n", locked=False),),
     ),
     leavings=(".aider*",),
     project_files=PROJECT_FILES_OF["aider"],
