@@ -1,7 +1,7 @@
 """From a profile and what a task says about its agent to the start of that agent: words, variables, files. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.agents import budget
 from orchestrator.agents.budget import Budget
@@ -11,6 +11,7 @@ from orchestrator.agents.permissions import HookPlace, permissions
 from orchestrator.agents.words import fill_env, fill_file, fill_words
 from orchestrator.errors import ConfigError, UsageError
 from orchestrator.model.agent import (
+    DOCKER_RUN,
     HOOK_PROGRAM,
     Additions,
     AgentFile,
@@ -145,15 +146,23 @@ def _parts(profile: Profile, asked: Asked, place: Place, fields: Mapping[str, st
         profile.modes[asked.rules.mode],
         *_trusted(profile, asked.rules),
     )
+    servers = tuple(_inside(server, place.python) for server in asked.servers)
     return (
         *(_filled(part, fields) for part in own),
         permissions(profile.settings, asked.rules.deny, hooks, project_hooks=bool(asked.rules.grants)),
-        mcp_additions(profile.settings, asked.servers, project=_is_granted(asked.rules, ".mcp.json")),
+        mcp_additions(profile.settings, servers, project=_is_granted(asked.rules, ".mcp.json")),
     )
 
 
 # That it heeds HTTP_PROXY by itself is still an experiment to Node 22, which says so at each start.
 _ON_NODE = Additions(env=(("NODE_NO_WARNINGS", "1"),))
+
+
+def _inside(server: McpServer, python: str) -> McpServer:
+    """A server in a container is started by a client of ours: hardly any image has Docker's own."""
+    if server.kind != "docker":
+        return server
+    return replace(server, command=(python, "-I", "-S", DOCKER_RUN, *server.command[server.command.index("run") :]))
 
 
 def _filled(part: Additions, fields: Mapping[str, str]) -> Additions:

@@ -21,6 +21,7 @@ FileFormat = Literal["json", "toml", "text"]
 AGENTS_INSIDE = "/opt/aienv-agents"  # read-only folders of installed programs: <name>/
 FILES_INSIDE = "/run/aienv/agent"  # read-only files of ours, where an agent lets us choose the place
 HOOK_PROGRAM = "/run/aienv/hook.py"
+DOCKER_RUN = "/run/aienv/docker-run.py"  # in place of a Docker client, for MCP servers
 HOOK_SOCKET = "/run/aienv-hook.sock"
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator import trees
 from orchestrator.agents.project import Neutral, find, neutralised
 from orchestrator.errors import EnvironmentFailed, PolicyRefused
-from orchestrator.model.agent import HOOK_PROGRAM, ProjectFile
+from orchestrator.model.agent import DOCKER_RUN, HOOK_PROGRAM, ProjectFile
 from orchestrator.model.plan import AgentPlan
 from orchestrator.report.text import plural
 from orchestrator.run.context import Context
@@ -23,7 +23,7 @@ MAX_GRANTED_BYTES = 1 << 20  # of a file that can be granted
 MAX_SESSION_BYTES = 256 << 20
 MAX_SESSION_FILES = 20_000
 NOTES_SHOWN = 5
-_HOOK = Path(__file__).resolve().parent.parent / "launcher" / "hook.py"
+_HOOK, _DOCKER_RUN = (Path(__file__).resolve().parent.parent / "launcher" / name for name in ("hook.py", "dockerrun.py"))
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -41,6 +41,7 @@ def agent_inputs(context: Context) -> tuple[tuple[str, bytes], ...]:
     return (
         *((file.path, file.text.encode()) for file in agent.files if file.locked),
         *(((HOOK_PROGRAM, _HOOK.read_bytes()),) if agent.deny is not None else ()),
+        *(((DOCKER_RUN, _DOCKER_RUN.read_bytes()),) if agent.servers else ()),
         *((f"{workspace}/{one.path}", one.content.encode()) for one in found),
     )
 

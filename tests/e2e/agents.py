@@ -25,17 +25,18 @@ SERVICE = f"{MODEL_HOST}:{MODEL_PORT}"
 @dataclass(frozen=True)
 class Kind:
     """How a test starts one agent. ``key``: the credential; ``base``: behind the service's address; ``model``: by name, for those with no
-    default that the scripted model has."""
+    default that the scripted model has. ``words``: of its own, for a model that it does not know."""
 
     name: str
     key: str
     base: str = ""
     model: str | None = None
-    has_tools: bool = True
+    words: tuple[str, ...] = ()
 
     def flags(self) -> tuple[str, ...]:
         chosen = ("--model", self.model) if self.model else ()
-        return ("--agent", self.name, "--secret-host", f"{self.key}={SERVICE}{self.base}", *chosen)
+        own = (part for word in self.words for part in ("--agent-arg", word))
+        return ("--agent", self.name, "--secret-host", f"{self.key}={SERVICE}{self.base}", *chosen, *own)
 
 
 KINDS = (
@@ -45,7 +46,7 @@ KINDS = (
     Kind("gemini", "GEMINI_API_KEY", "", "gemini-2.5-flash"),
     Kind("qwen", "OPENAI_API_KEY", "/v1", "fake-model"),
     Kind("pi", "OPENAI_API_KEY", "/v1", "gpt-5"),
-    Kind("aider", "OPENAI_API_KEY", "/v1", "openai/fake-model", has_tools=False),
+    Kind("aider", "OPENAI_API_KEY", "/v1", "openai/fake-model", ("--edit-format", "diff")),
     Kind("mini-swe-agent", "OPENAI_API_KEY", "/v1", "openai/fake-model"),
 )
 BY_NAME = {kind.name: kind for kind in KINDS}

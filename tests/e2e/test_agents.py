@@ -4,15 +4,19 @@ Each program is installed by the product itself, and talks to a scripted model t
 do is one test. claude, codex, opencode, gemini and pi run always; the others, and what takes long, are slow tests.
 """
 
+import base64
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests import engine as engines
 from tests.e2e.agents import BY_NAME, HELLO, SERVICE, Kind, Model, Ran, installed, run_agent, script, scripted_model
 from tests.e2e.product import Aienv, git
+from tests.engine import Engine
 from tests.internet import Internet
 
 pytestmark = pytest.mark.fake_model
@@ -111,7 +115,8 @@ def test_denied(kind: Kind, product: Aienv, online: Aienv, test_cache: Path) -> 
 def test_an_error_of_the_service(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None:
     """A request that the service refuses is no success, whatever the exit code; what was done before is brought out."""
     ready(local, kind, test_cache)
-    ran = run_agent(here, kind, script({"shell": "echo kept > kept.txt"}, {"error": {"status": 400, "message": "broken on purpose", "times": 99}}))
+    refused = {"error": {"status": 400, "message": "broken on purpose", "times": 99}}
+    ran = run_agent(here, kind, script({"shell": "echo kept > kept.txt"}, refused))
     assert (ran.done.code, ran.report["status"]) == (1, "failed"), ran.done.errors
     assert ran.report["agent"]["result"] == "error"
     assert [file["path"] for file in ran.report["result"]["changed_files"]] == ["kept.txt"]
@@ -219,3 +224,60 @@ def test_a_repository_does_not_choose_who_pays(local: Aienv, here: Aienv, test_c
     assert done.code == 2
     assert "the repository chose agent 'claude'" in done.errors
     assert "--agent claude" in done.errors
+
+
+SERVER = """
+import json, sys
+for line in sys.stdin:
+    ask = json.loads(line)
+    if "id" not in ask:
+        continue
+    method, answer = ask["method"], {}
+    if method == "initialize":
+        answer = {"protocolVersion": ask["params"]["protocolVersion"], "capabilities": {"tools": {}}}
+        answer["serverInfo"] = {"name": "pg", "version": "1"}
+    elif method == "tools/list":
+        answer = {"tools": [{"name": "ping", "description": "ping", "inputSchema": {"type": "object", "properties": {}}}]}
+    elif method == "tools/call":
+        answer = {"content": [{"type": "text", "text": "pong from " + open("/etc/hostname").read().strip()}]}
+    print(json.dumps({"jsonrpc": "2.0", "id": ask["id"], "result": answer}), flush=True)
+"""
+TOOL = {"claude": "mcp__pg__ping", "opencode": "pg_ping", "gemini": "mcp_pg_ping"}
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("kind", ["claude", "opencode", "gemini"], indirect=True)
+def test_a_server_in_a_container(
+    kind: Kind, aienv: Aienv, model: Model, test_cache: Path, engine_with_base: Engine, tmp_path: Path
+) -> None:
+    """The user's own MCP server runs as a container, through the guard, with the image that the configuration names and no other."""
+    ready(aienv, kind, test_cache)
+    name = engines.image(engine_with_base, "base")
+    one_line = f"exec(__import__('base64').b64decode('{base64.b64encode(SERVER.encode()).decode()}'))"
+    config = {"mcpServers": {"pg": {"command": "docker", "args": ["run", "-i", "--rm", name, "python3", "-u", "-c", one_line]}}}
+    (tmp_path / "mcp.json").write_text(json.dumps(config))
+    online = replace(
+        model.internet.around(aienv), options=("--backend", "docker"), environ={**aienv.environ, "DOCKER_HOST": engine_with_base.address}
+    )
+    work = script(
+        {"tool": {"name": TOOL[kind.name], "input": {}}},
+        {"shell": "docker run --rm alpine:3 true; echo $? > refused.txt"},
+        {"say": "ok"},
+    )
+    ran = run_agent(online, kind, work, "--mcp-config", str(tmp_path / "mcp.json"))
+    assert ran.done.code == 0, ran.done.errors
+    results = [event for event in ran.transcript() if event["kind"] == "result"]
+    assert results[0]["text"].startswith("pong from "), results
+    assert ran.report["docker"]["mode"] == "guarded"
+
+
+def test_a_server_with_a_credential(local: Aienv, here: Aienv, test_cache: Path, tmp_path: Path) -> None:
+    """A literal credential in the user's configuration does not go in: the run is refused, with the way out; the value is not repeated."""
+    kind = BY_NAME["claude"]
+    ready(local, kind, test_cache)
+    config = {"mcpServers": {"gh": {"command": "gh-mcp", "env": {"GITHUB_TOKEN": "ghp_" + "a" * 36}}}}
+    (tmp_path / "mcp.json").write_text(json.dumps(config))
+    done = here.run(*kind.flags(), "--mcp-config", str(tmp_path / "mcp.json"), HELLO, env={kind.key: "sk-test"})
+    assert done.code == 4
+    assert "--secret GITHUB_TOKEN=" in done.errors
+    assert "ghp_" not in done.errors

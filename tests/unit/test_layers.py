@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "rim",
         ("backends", "broker", "repos", "images", "audit.log", "config.load", "launcher.client",
-         "launcher.connect", "launcher.hook", "launcher.main", "launcher.prelude",
+         "launcher.connect", "launcher.dockerrun", "launcher.hook", "launcher.main", "launcher.prelude",
          "harvest.apply", "harvest.deliver", "harvest.inside", "harvest.obstacles", "harvest.outbox", "harvest.putback",
          "harvest.quarantine", "harvest.receive", "presets.resolve", "trees",
          "egress.attempts", "egress.connect", "egress.own_addresses", "egress.pushes",

@@ -20,7 +20,7 @@ PROFILE = Profile(
     base=Additions(
         words=("--no-check-update", "--analytics-disable", "--no-show-release-notes", "--no-show-model-warnings", "--no-gitignore"),
         env=(("LITELLM_LOCAL_MODEL_COST_MAP", "True"),),
-        # Without a name there it would write one into the clone's own configuration, which is closed; the author is the run's (GIT_AUTHOR_*).
+        # Without a name there it would write one into the clone's own configuration, which is closed; the author is the run's.
         files=(AgentFile("~/.gitconfig", "text", "[user]\n\tname = aienv agent\n\temail = agent@aienv.invalid\n", locked=False),),
     ),
     leavings=(".aider*",),
