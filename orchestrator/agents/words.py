@@ -16,14 +16,19 @@ _FIELD = re.compile(r"\{(" + "|".join(FIELDS) + r")\}")
 def fill_words(words: tuple[str, ...], fields: Mapping[str, str], args: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The words, with ``args`` in place of the word ``{args}`` (at the end where there is none). A word with a field that has no value is
     left out, and a ``--`` that would then be the last one."""
-    places = words if ARGS in words else (*words, ARGS)
+    said = list(words)
+    while said and said[-1] not in (ARGS, "--") and fill(said[-1], fields) is None:
+        said.pop()
+    if said[-1:] == ["--"]:  # the profile's own; a prompt that is "--" stays
+        said.pop()
+    places = said if ARGS in words else [*said, ARGS]
     filled: list[str] = []
     for word in places:
         if word == ARGS:
             filled += args
         elif (text := fill(word, fields)) is not None:
             filled.append(text)
-    return tuple(filled[:-1] if filled[-1:] == ["--"] else filled)
+    return tuple(filled)
 
 
 def fill(text: str, fields: Mapping[str, str]) -> str | None:

@@ -12,9 +12,9 @@ PROFILE = Profile(
         "npm", "@anthropic-ai/claude-code-linux-{arch}", "2.1.330", "node_modules/@anthropic-ai/claude-code-linux-{arch}/claude"
     ),
     headless=(*_STREAM, "{args}", "--", "{prompt}"),
-    interactive=("{args}", "{prompt}"),
+    interactive=("{args}", "--", "{prompt}"),
     resume=(*_STREAM, "--resume", "{session}", "{args}", "--", "{prompt}"),
-    resume_interactive=("--resume", "{session}", "{args}", "{prompt}"),
+    resume_interactive=("--resume", "{session}", "{args}", "--", "{prompt}"),
     model=("--model", "{model}"),
     modes={
         "bypass": Additions(words=("--dangerously-skip-permissions",)),

@@ -21,9 +21,9 @@ PROFILE = Profile(
         "node_modules/@openai/codex-linux-{arch}/vendor/{machine}-unknown-linux-musl/bin/codex",
     ),
     headless=("exec", "--json", "--skip-git-repo-check", "{args}", "--", "{prompt}"),
-    interactive=("{args}", "{prompt}"),
-    resume=("exec", "{args}", "resume", "--json", "--skip-git-repo-check", "{session}", "{prompt}"),
-    resume_interactive=("resume", "{args}", "{session}", "{prompt}"),
+    interactive=("{args}", "--", "{prompt}"),
+    resume=("exec", "{args}", "resume", "--json", "--skip-git-repo-check", "--", "{session}", "{prompt}"),
+    resume_interactive=("resume", "{args}", "--", "{session}", "{prompt}"),
     model=("--model", "{model}"),
     # Its other modes need its own sandbox, which cannot be made inside ours.
     modes={"bypass": Additions(words=("--dangerously-bypass-approvals-and-sandbox",))},

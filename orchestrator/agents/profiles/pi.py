@@ -17,10 +17,11 @@ PROFILE = Profile(
     program=Program(
         "npm", "@mariozechner/pi-coding-agent", "0.73.1", "node_modules/@mariozechner/pi-coding-agent/dist/cli.js", runtime="node"
     ),
-    headless=("--mode", "json", "{args}", "-p", "{prompt}"),
-    interactive=("{args}", "{prompt}"),
-    resume=("--mode", "json", "--session", "{session}", "{args}", "-p", "{prompt}"),
-    resume_interactive=("--session", "{session}", "{args}", "{prompt}"),
+    # It knows no "--", and takes a word that begins with "-" or "@" for an option or a file: a blank in front makes it a text.
+    headless=("--mode", "json", "{args}", "-p", " {prompt}"),
+    interactive=("{args}", " {prompt}"),
+    resume=("--mode", "json", "--session", "{session}", "{args}", "-p", " {prompt}"),
+    resume_interactive=("--session", "{session}", "{args}", " {prompt}"),
     model=("--model", "{model}"),
     credentials=(
         Credential("ANTHROPIC_API_KEY", base="ANTHROPIC_BASE_URL", model="claude-sonnet-4-5", additions=_provider("anthropic")),
