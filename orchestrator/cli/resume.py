@@ -1,14 +1,25 @@
 """``aienv resume``: a new environment with the result of a run, where its agent goes on with its own session."""
 
+from __future__ import annotations
+
 import json
 import os
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.common import finish_interrupted, here, json_option, paths
 from orchestrator.cli.run import carry_out, read_prompt
 from orchestrator.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.model.agent import Native
+    from orchestrator.model.plan import Plan
+
+# The agent chose the name, and it becomes a word of a command line: no option, no blank.
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40,64}", re.ASCII)
 
 
 @click.command()
@@ -26,7 +37,6 @@ def resume_command(
 
     PROMPT is what it is told next. The new run has its own id, branch and report.
     """
-    from orchestrator.model.agent import Native
     from orchestrator.report.progress import Progress, warn
     from orchestrator.run.planning import Asked, prepare
     from orchestrator.run.terminal import require_terminal
@@ -41,61 +51,76 @@ def resume_command(
         require_terminal()
     progress = Progress(quiet)
     finish_interrupted(quiet)
-    earlier, flags = _earlier(run)
+    native, flags = _earlier(run)
     flags |= {"prompt": prompt} if prompt is not None else {}
     flags |= {"tty": True} if interactive else {}
-    native = Native(earlier["id"], earlier["agent"]["session"])
     prepared = prepare(Asked(None, (), flags, here(), native), paths(), os.environ, progress)
     for warning in prepared.warnings if not quiet else ():
         warn(warning)
     return carry_out(prepared, progress, as_json, stream, quiet)
 
 
-def _earlier(run: str) -> tuple[dict[str, Any], dict[str, object]]:
-    """The report of a run, and the flags that a run going on with it has.
+def _earlier(run: str) -> tuple[Native, dict[str, object]]:
+    """The session of a run's agent, and the flags that a run going on with it has.
 
     Raises:
         NotFound: there is no report, no session, or no result that this repository still has.
     """
-    from orchestrator.run.folder import find
+    from orchestrator.model.agent import Native
+    from orchestrator.model.codec import from_plain
+    from orchestrator.model.plan import Plan
+    from orchestrator.run.agent import session_of
+    from orchestrator.run.folder import SESSIONS_FOLDER, find
 
     folder = find(paths(), run)
     try:
         report = json.loads(folder.report.read_bytes())
-        plan = json.loads(folder.plan.read_bytes())
-    except (OSError, ValueError) as problem:
+        plan = from_plain(Plan, json.loads(folder.plan.read_bytes()))
+    except (OSError, ValueError, RecursionError) as problem:
         raise NotFound(f"run {folder.id} has no report that can be read", remedy="aienv ps --all lists the runs") from problem
-    session = (report.get("agent") or {}).get("session")
-    if not session or not (folder.run / "sessions").is_dir():
+    report = report if isinstance(report, dict) else {}
+    session = session_of(report)
+    if session is None or not (folder.run / SESSIONS_FOLDER).is_dir():
         raise NotFound(f"run {folder.id} has no session of an agent to go on with", remedy="aienv run --agent NAME starts one")
-    if plan["repo"]["kind"] != "path":
+    if not _SESSION.fullmatch(session):
+        message = f"the agent of run {folder.id} gave its session a name that is none: {session[:80]!a}"
+        raise NotFound(message, remedy="run the task again: aienv run")
+    if plan.repo.kind != "path":
         message = f"the result of run {folder.id} is a bundle, for its repository is remote"
         raise NotFound(message, remedy=f"clone it, git fetch {folder.run}/result.bundle, and run the task in the clone")
-    commit = (report.get("result") or {}).get("commit") or report.get("base_commit")
+    return Native(folder.id, session), _flags(plan, _commit(report))
+
+
+def _commit(report: dict[str, Any]) -> str | None:
+    """Of the result, else where the run began."""
+    result = report.get("result")
+    found = (result.get("commit") if isinstance(result, dict) else None) or report.get("base_commit")
+    return found if isinstance(found, str) and _COMMIT.fullmatch(found) else None
+
+
+def _flags(plan: Plan, commit: str | None) -> dict[str, object]:
+    secrets = [f"{one.name}={one.source}" for one in plan.secrets if "agent" in one.phases]
     flags: dict[str, object] = {
-        "repo": plan["repo"]["location"],
+        "repo": plan.repo.location,
         "ref": commit,
-        "agent": plan["agent"]["profile"],
-        "backend": plan["backend"],
-        "name": plan["task"],
+        "agent": plan.agent.profile,
+        "backend": plan.backend,
+        "name": plan.task,
+        "model": plan.agent.model,
+        "secrets": secrets,
+        "secret_hosts": _bindings(plan),
     }
-    if plan["agent"]["model"]:
-        flags["model"] = plan["agent"]["model"]
-    secrets = [one for one in plan["secrets"] if "agent" in one["phases"]]
-    flags["secrets"] = [f"{one['name']}={one['source']}" for one in secrets]
-    flags["secret_hosts"] = _bindings(plan)
-    return report, {name: value for name, value in flags.items() if value}
+    return {name: value for name, value in flags.items() if value}
 
 
-def _bindings(plan: dict[str, Any]) -> list[str]:
+def _bindings(plan: Plan) -> list[str]:
     """As the first run was told: base addresses come before plain hosts."""
     from orchestrator.secrets.bindings import KNOWN
 
-    found = plan["network"]["gateways"]
-    gateways = {one["host"] if one["port"] == 443 else f"{one['host']}:{one['port']}": one["base_path"] for one in found}
+    gateways = {one.host if one.port == 443 else f"{one.host}:{one.port}": one.base_path for one in plan.network.gateways}
     return [
-        f"{secret['name']}={host}{gateways.get(host, '')}"
-        for secret in plan["secrets"]
-        for host in secret["hosts"]
-        if "agent" in secret["phases"] and host not in (KNOWN[secret["name"]].hosts if secret["name"] in KNOWN else ())
+        f"{secret.name}={host}{gateways.get(host, '')}"
+        for secret in plan.secrets
+        for host in secret.hosts
+        if "agent" in secret.phases and host not in (KNOWN[secret.name].hosts if secret.name in KNOWN else ())
     ]

@@ -69,7 +69,11 @@ def _decode(kind: Any, plain: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _decode_dataclass(cast(type, kind), plain, where)
     if kind is float:
-        return float(_expect(isinstance(plain, (int, float)) and not isinstance(plain, bool), plain, where, "a number"))
+        number = _expect(isinstance(plain, (int, float)) and not isinstance(plain, bool), plain, where, "a number")
+        try:
+            return float(number)
+        except OverflowError:
+            raise ValueError(f"{where}: a number of that size is none of ours") from None
     if kind is int:
         return _expect(isinstance(plain, int) and not isinstance(plain, bool), plain, where, "an integer")
     return _expect(isinstance(plain, kind), plain, where, kind.__name__)

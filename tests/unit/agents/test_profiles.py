@@ -154,7 +154,8 @@ def test_modes_and_credentials_are_ones_that_we_know(profile: Profile) -> None:
     assert "bypass" in profile.modes
     for credential in profile.credentials:
         gateway = KNOWN[credential.name].gateway
-        assert gateway is not None and credential.base in dict(gateway.variables), credential.name
+        assert gateway is not None, credential.name
+        assert credential.base in dict(gateway.variables), credential.name
     assert profile.headless.count(ARGS) == 1
 
 
