@@ -54,9 +54,17 @@ def walk_paths(root: Path) -> Iterator[tuple[str, list[str], list[str]]]:
         with contextlib.suppress(OSError), os.scandir(place) as entries:
             for entry in entries:
                 # As os.walk has it: a link to a folder is a folder that is not gone into.
-                (folders if entry.is_dir() else files).append(entry.name)
+                (folders if _is_folder(entry) else files).append(entry.name)
         yield place, folders, files
         waiting += [path for name in reversed(folders) if not os.path.islink(path := os.path.join(place, name))]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """A link in a circle is none; said by an error, it would hide what comes after it."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def size(root: Path) -> int:

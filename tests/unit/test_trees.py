@@ -99,3 +99,15 @@ def test_walks_are_pruned_and_links_not_followed(tmp_path: Path) -> None:
             act()
     assert sorted(os.listdir(tmp_path)) == ["a", "c"]
     assert sorted(place for place, _, _ in trees.walk_paths(tmp_path)) == [str(tmp_path / name) for name in ("", "a", "a/b", "c")]
+
+
+def test_links_in_a_circle_hide_nothing(tmp_path: Path) -> None:
+    """Looking at one is an error (ELOOP); what stands beside it is listed all the same."""
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"circle-{name}").symlink_to(f"circle-{name}")
+        (tmp_path / f"{name}.txt").touch()
+    ((_, folders, files), *below) = trees.walk_paths(tmp_path)
+    assert sorted(folders) == ["a", "b", "c", "d"]
+    assert sorted(files) == ["a.txt", "b.txt", "c.txt", "circle-a", "circle-b", "circle-c", "circle-d", "d.txt"]
+    assert len(below) == 4
