@@ -13,6 +13,7 @@ from orchestrator.errors import ConfigError, UsageError
 from orchestrator.model.agent import (
     DOCKER_RUN,
     HOOK_PROGRAM,
+    STAND_IN_END,
     Additions,
     AgentFile,
     AgentRules,
@@ -144,7 +145,7 @@ def _parts(profile: Profile, asked: Asked, place: Place, fields: Mapping[str, st
         *((asked.credential.additions,) if asked.credential is not None else ()),
         *((_ON_NODE,) if profile.program.runtime == "node" else ()),
         profile.modes[asked.rules.mode],
-        *_trusted(profile, asked.rules),
+        *_trusted(profile, asked),
     )
     servers = tuple(_inside(server, place.python) for server in asked.servers)
     return (
@@ -170,12 +171,16 @@ def _filled(part: Additions, fields: Mapping[str, str]) -> Additions:
     return Additions(fill_words(part.words, fields), fill_env(part.env, fields), files, part.notes)
 
 
-def _trusted(profile: Profile, rules: AgentRules) -> tuple[Additions, ...]:
-    """What the user granted of a repository acts only in a folder that the agent trusts."""
-    if profile.settings == "codex" and _is_granted(rules, ".codex/"):
+def _trusted(profile: Profile, asked: Asked) -> tuple[Additions, ...]:
+    """At a terminal an agent would first ask about the folder, and the key; what the user granted of a repository acts only in a folder
+    that it trusts. What was not granted is covered, so there is nothing else that the trust could let act."""
+    if profile.settings == "codex" and (asked.tty or _is_granted(asked.rules, ".codex/")):
         return (Additions(files=(AgentFile("/etc/codex/config.toml", "toml", {"projects": {"{workspace}": {"trust_level": "trusted"}}}),)),)
-    if profile.settings == "claude" and _is_granted(rules, ".claude/"):
+    if profile.settings == "claude" and (asked.tty or _is_granted(asked.rules, ".claude/")):
         document: Document = {"projects": {"{workspace}": {"hasTrustDialogAccepted": True}}}
+        if asked.tty:
+            document |= {"hasCompletedOnboarding": True, "theme": "dark", "bypassPermissionsModeAccepted": True}
+            document["customApiKeyResponses"] = {"approved": [STAND_IN_END]}
         return (Additions(files=(AgentFile("~/.claude/.claude.json", "json", document, locked=False),)),)
     return ()
 

@@ -22,6 +22,7 @@ AGENTS_INSIDE = "/opt/aienv-agents"  # read-only folders of installed programs: 
 FILES_INSIDE = "/run/aienv/agent"  # read-only files of ours, where an agent lets us choose the place
 HOOK_PROGRAM = "/run/aienv/hook.py"
 DOCKER_RUN = "/run/aienv/docker-run.py"  # in place of a Docker client, for MCP servers
+STAND_IN_END = "@aienv-stand-in-end@"  # in a file of the home: the end of the credential's stand-in, which is made anew for each run
 HOOK_SOCKET = "/run/aienv-hook.sock"
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]

@@ -5,14 +5,15 @@ The home is the agent's to write, so nothing here trusts a name in it: folders a
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from orchestrator import trees
 from orchestrator.agents.project import Neutral, find, neutralised
+from orchestrator.egress.standins import BoundSecret
 from orchestrator.errors import EnvironmentFailed, PolicyRefused
-from orchestrator.model.agent import DOCKER_RUN, HOOK_PROGRAM, ProjectFile
+from orchestrator.model.agent import DOCKER_RUN, HOOK_PROGRAM, STAND_IN_END, ProjectFile
 from orchestrator.model.plan import AgentPlan
 from orchestrator.report.text import plural
 from orchestrator.run.context import Context
@@ -21,9 +22,11 @@ from orchestrator.sandbox.argv import HOME
 
 MAX_GRANTED_BYTES = 1 << 20  # of a file that can be granted
 MAX_SESSION_BYTES = 256 << 20
-MAX_SESSION_FILES = 20_000
+MAX_SESSION_FILES = 20_000  # and folders
+MAX_SESSION_DEPTH = 20
 NOTES_SHOWN = 5
 _HOOK, _DOCKER_RUN = (Path(__file__).resolve().parent.parent / "launcher" / name for name in ("hook.py", "dockerrun.py"))
+_KNOWN_BY = 20  # characters by which Claude Code knows a key that was approved
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -46,7 +49,7 @@ def agent_inputs(context: Context) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-def furnish(context: Context) -> None:
+def furnish(context: Context, secrets: Sequence[BoundSecret]) -> None:
     """The home as the agent finds it: its own settings, and the session that it goes on with. Before any command runs.
 
     Raises:
@@ -58,13 +61,18 @@ def furnish(context: Context) -> None:
         if not kept.is_dir():
             message = f"run {plan.agent.native.run} has no session of its agent"
             raise EnvironmentFailed(message, remedy="run the task again", code="no-session")
-        _copy(kept, home)
+        try:
+            _copy(kept, home)
+        except _TooMuch as problem:
+            message = f"the session of run {plan.agent.native.run} is too much to go on with"
+            raise EnvironmentFailed(message, remedy="run the task again", code="no-session") from problem
     user_home = plan.devcontainer.user.home if plan.devcontainer is not None else HOME
+    end = next((one.stand_in[-_KNOWN_BY:] for one in secrets if one.name == plan.agent.credential), "")
     for file in plan.agent.files:
         if not file.locked:
             place = home / os.path.relpath(file.path, user_home)
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            place.write_text(file.text)
+            place.write_text(file.text.replace(STAND_IN_END, end))
     if os.geteuid() == 0:
         for folder, folders, files in trees.walk(home):
             for name in (*folders, *files):
@@ -132,13 +140,15 @@ def _files(folder: int, room: int) -> Iterator[tuple[tuple[str, ...], bytes]]:
                     count += 1
                     if count > MAX_SESSION_FILES or len(waiting) > 500:
                         raise _TooMuch
-                    if stat.S_ISDIR(mode) and len(names) < 20:
-                        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-                        waiting.append(((*names, name), inner))
+                    if stat.S_ISDIR(mode) and len(names) < MAX_SESSION_DEPTH:
+                        with suppress(PermissionError):  # what it closed to itself, an agent does not go on with either
+                            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+                            waiting.append(((*names, name), inner))
                     elif stat.S_ISREG(mode):
                         data = _read(name, here, room)
-                        room -= len(data)
-                        yield (*names, name), data
+                        if data is not None:
+                            room -= len(data)
+                            yield (*names, name), data
             finally:
                 os.close(here)
     finally:
@@ -146,11 +156,15 @@ def _files(folder: int, room: int) -> Iterator[tuple[tuple[str, ...], bytes]]:
             os.close(left)
 
 
-def _read(name: str, folder: int, room: int) -> bytes:
-    descriptor = os.open(name, _FILE, dir_fd=folder)
+def _read(name: str, folder: int, room: int) -> bytes | None:
+    """None: it is closed to us, or no plain file any more."""
+    try:
+        descriptor = os.open(name, _FILE, dir_fd=folder)
+    except PermissionError:
+        return None
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
+            return None
         data = file.read(room + 1)
     if len(data) > room:
         raise _TooMuch

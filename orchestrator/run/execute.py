@@ -193,7 +193,7 @@ def _prepare(
 ) -> None:
     """Workspace and environment, while the broker starts and makes the way out ready."""
     with interrupts.abortable():
-        _make_folders(context)
+        _make_folders(context, credentials[0])
         context.network = open_network(context.plan, context.folder.id, *credentials, broker, environ)
         prepare_workspace(context, prepared.mirror, prepared.changes)
         _open_environment(context)
@@ -215,7 +215,7 @@ def _container(context: Context) -> str | None:
     return context.environment.ref.native_id if context.environment is not None and context.plan.backend == "docker" else None
 
 
-def _make_folders(context: Context) -> None:
+def _make_folders(context: Context, secrets: Sequence[BoundSecret]) -> None:
     folder, plan = context.folder, context.plan
     folder.workspace(plan.repo.name).mkdir(parents=True, exist_ok=True)
     for place in (folder.outbox, folder.control, *((folder.home,) if plan.keeps_home else ())):
@@ -223,7 +223,7 @@ def _make_folders(context: Context) -> None:
         if os.geteuid() == 0:
             os.chown(place, plan.uid, plan.gid)
     if plan.agent.keeps_home:
-        furnish(context)
+        furnish(context, secrets)
 
 
 def _open_environment(context: Context) -> None:

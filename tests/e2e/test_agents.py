@@ -7,6 +7,7 @@ do is one test. claude, codex, opencode, gemini and pi run always; the others, a
 import base64
 import json
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 
 from tests import engine as engines
 from tests.e2e.agents import BY_NAME, HELLO, SERVICE, Kind, Model, Ran, installed, run_agent, script, scripted_model
-from tests.e2e.product import Aienv, git
+from tests.e2e.product import Aienv, branches, git
+from tests.e2e.test_terminal import Screen
 from tests.engine import Engine
 from tests.internet import Internet
 
@@ -281,3 +283,34 @@ def test_a_server_with_a_credential(local: Aienv, here: Aienv, test_cache: Path,
     assert done.code == 4
     assert "--secret GITHUB_TOKEN=" in done.errors
     assert "ghp_" not in done.errors
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("claude", id="claude"),
+        pytest.param("codex", marks=pytest.mark.slow, id="codex"),
+        pytest.param("gemini", marks=pytest.mark.slow, id="gemini"),
+    ],
+    indirect=True,
+)
+def test_at_a_terminal(kind: Kind, local: Aienv, here: Aienv, model: Model, test_cache: Path) -> None:
+    """Its own interface, without a question about folder, key or theme before the work; ended by its user, the work comes back."""
+    ready(local, kind, test_cache)
+    environ = {**here.environ, kind.key: "sk-test-" + "a" * 40, "TERM": "xterm-256color"}
+    words = here.command("run", *here.options, "--interactive", *kind.flags(), HELLO)
+    screen = Screen(words, environ, here.cwd)
+    try:
+        asked, end = len(model.asked()), time.monotonic() + 60
+        while len(model.asked()) < asked + 3:  # what it shows of its work is the agent's own affair
+            assert time.monotonic() < end, screen.seen
+            screen.read(0.2)
+        for _ in range(3):
+            screen.read(0.7)
+            screen.type(b"\x03")
+        screen.until(rb"result .*branch aienv/")
+        screen.end()
+    finally:
+        screen.close()
+    (branch,) = branches(here.cwd)
+    assert git("show", f"{branch}:hello.txt", cwd=here.cwd) == "hello from an agent\n"

@@ -54,6 +54,13 @@ class Screen:
         before, self.seen = self.seen[: found.end()], self.seen[found.end() :]
         return before
 
+    def read(self, seconds: float) -> None:
+        """Take what comes for some time."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.master], [], [], left)[0]:
+                self.seen += os.read(self.master, 65536)
+
     def type(self, data: bytes) -> None:
         os.write(self.master, data)
 
