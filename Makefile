@@ -5,7 +5,7 @@ PYTHON = .venv/bin/python
 PYTEST = $(PYTHON) -m pytest
 WORKERS ?= 2
 
-.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress bench-guard bench-devcontainer clean
+.PHONY: help setup demo demo-docker demo-local test test-slow lint types check bench bench-egress bench-guard bench-devcontainer bench-agents clean
 
 help:
 	@printf '%s\n' \
@@ -17,6 +17,7 @@ help:
 	  'make lint types   ruff; mypy --strict' \
 	  'make bench        what a run costs, against a plain clone and a raw engine' \
 	  'make bench-egress what the way out costs, against sandbox-runtime and no proxy' \
+	  'make bench-agents what a run adds around an agent'"'"'s own time' \
 	  'make bench-devcontainer  what dev containers cost, against the reference CLI and raw docker' \
 	  'make bench-guard  what the Docker guard costs, against the raw socket and haproxy' \
 	  'make clean        remove what these made in the tree'
@@ -59,6 +60,9 @@ bench-egress: setup-test
 
 bench-guard: setup-test
 	$(PYTHON) bench/guard.py
+
+bench-agents: setup-test
+	$(PYTHON) bench/agents.py $(if $(DOCKER_HOST),--engine $(DOCKER_HOST))
 
 bench-devcontainer: setup-test
 	$(PYTHON) bench/devcontainer.py
