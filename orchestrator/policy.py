@@ -47,6 +47,8 @@ LIMIT_KEYS = {
     "open_files": "limits.open_files", "timeout_s": "limits.timeout", "grace_s": "limits.grace",
     "output_bytes": "limits.output",
 }  # fmt: skip
+AGENT_LIMIT_KEYS = {"max_cost_usd": "limits.cost", "max_turns": "limits.turns", "idle_s": "limits.idle"}
+HAS_HOOKS = ("claude", "codex", "opencode", "gemini", "qwen")
 GUARD_LIMIT_KEYS = {
     "containers": "guard.containers", "memory_bytes": "guard.memory", "cpus": "guard.cpus", "pids": "guard.pids",
     "volumes": "guard.volumes", "networks": "guard.networks", "execs": "guard.execs", "ports": "guard.ports",
@@ -271,6 +273,13 @@ def _agent(plan: Plan, settings: Settings) -> Iterable[Violation]:
                     yield _broken("agent", f"{key} without {ascii(item)[:80]}", f"all of {key}")
         if settings["deny.fetch"].value and not agent.deny.fetch:
             yield _broken("agent", "no denial of fetching", "deny.fetch")
+    elif settings["hooks"].value and agent.settings in HAS_HOOKS:
+        yield _broken("agent", "no hooks", "with hooks, which the settings ask for")
+    for member, key in AGENT_LIMIT_KEYS.items():
+        planned, granted = getattr(agent, member), cast(float | None, settings[key].value)
+        if granted is not None and (planned is None or not 0 < planned <= granted):
+            yield _broken("agent", f"{member} of {planned}", f"held to {key}: {granted}")
+    yield from _brought(plan, settings)
     if any(not path.startswith(f"{AGENTS_INSIDE}/") or ".." in path.split("/") for _, path in agent.mounts):
         yield _broken("agent", "a program's folder in another place", f"below {AGENTS_INSIDE}")
     for file in agent.files:
@@ -278,7 +287,28 @@ def _agent(plan: Plan, settings: Settings) -> Iterable[Violation]:
             yield _broken("agent", ascii(file.path)[:80], "a file of the agent's own settings")
 
 
-_AGENT_PLACES = re.compile(rf"(?:/etc/(?:claude-code|codex|opencode|gemini-cli|qwen-code)|{re.escape(FILES_INSIDE)})/[A-Za-z0-9._-]+")
+def _brought(plan: Plan, settings: Settings) -> Iterable[Violation]:
+    """What comes with an agent of ours, because the user chose it: one of its own credentials, and the hosts of these. A manifest is the
+    user's own, and read where files are."""
+    from orchestrator.agents.catalog import PROFILES
+
+    agent = plan.agent
+    if (profile := PROFILES.get(agent.profile)) is None:
+        return
+    if agent.credential is not None and agent.credential not in [one.name for one in profile.credentials]:
+        yield _broken("agent", f"the credential {ascii(agent.credential)[:80]}", f"one that {profile.name} takes")
+    named = [parse_binding(text) for text in cast(tuple[str, ...], settings["secret_hosts"].value)]
+    known = KNOWN.get(agent.credential or "")
+    bound = [binding.text for binding in named if binding.name == agent.credential]
+    hosts = {*profile.hosts, *bound, *(known.hosts if known is not None else ())}
+    for host in agent.hosts:
+        if host not in hosts:
+            yield _broken("agent", f"a rule for {ascii(host)[:80]}", f"rules that {profile.name} needs")
+
+
+_AGENT_PLACES = re.compile(
+    rf"(?:/etc/(?:claude-code|codex|opencode|gemini-cli|qwen-code)|{re.escape(FILES_INSIDE)})/[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII
+)
 
 
 def _agents_own_place(plan: Plan, file: AgentText) -> bool:

@@ -83,7 +83,8 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "egress": (f"{PACKAGE}.egress.tls", f"{PACKAGE}.egress.sshagent"),  # ssl, and the arithmetic of keys: most runs need neither
     "devcontainer.life.whole": (f"{PACKAGE}.devcontainer.life.made",),  # a container that is there needs nothing of it
     "config.document": (f"{PACKAGE}.config.yamlfile",),  # most runs read no file of configuration
-    "policy": (f"{PACKAGE}.presets", f"{PACKAGE}.guard"),  # most runs name no preset, and have no image of their own
+    # Most runs name no preset, and have no image of their own; a plain command has no profile.
+    "policy": (f"{PACKAGE}.presets", f"{PACKAGE}.guard", f"{PACKAGE}.agents.catalog"),
     "run.netplan": (f"{PACKAGE}.presets.resolve",),
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     # Only the backend that is used, a guard where there is one, and a dev container where somebody asked for it.

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,10 +12,11 @@ from orchestrator.config.layers import Layer, Settings, Source, resolve
 from orchestrator.config.task import task_from
 from orchestrator.egress.rules import parse_rule
 from orchestrator.errors import PolicyRefused
+from orchestrator.model.agent import DenyRules
 from orchestrator.model.devcontainer import DevcontainerPlan, UserPlan
 from orchestrator.model.guard import AllowedImage, GuardPlan
 from orchestrator.model.network import Gateway, GitRepo, NetRule, SecretPlan
-from orchestrator.model.plan import AgentPlan, ChangesPlan, ImagePlan, Plan, RepoPlan
+from orchestrator.model.plan import AgentPlan, AgentText, ChangesPlan, ImagePlan, Plan, RepoPlan
 from orchestrator.model.task import Output, TaskSpec
 from orchestrator.policy import RULES, refuse, violations
 from orchestrator.run.netplan import choose_network
@@ -334,3 +335,177 @@ def test_nothing_to_refuse() -> None:
     found = violations(plan(have), have)
     refuse(found)
     assert found == ()
+
+
+# --- the agent -----------------------------------------------------------------------------------------------------------
+
+GRANT = ".mcp.json@sha256:" + "0" * 64
+AGENT = f"""
+agent: claude
+prompt: fix it
+permission_mode: auto
+agent_files: ["{GRANT}"]
+deny: {{read: ["*.key"], run: [git push], fetch: true, except: [sudo]}}
+limits: {{cost: 5, turns: 20, idle: 60s}}
+"""
+
+
+def agent_settings(text: str = "", layer: Layer = "user", agent: str = AGENT) -> Settings:
+    return settings(text or "{}", "organisation", **{layer: agent})
+
+
+def with_agent(have: Settings, **members: Any) -> Plan:
+    """A plan that takes all that an agent brings along, but for ``members``."""
+    read, run = (tuple(item for item in cast(tuple[str, ...], have[key].value) if item != "sudo") for key in ("deny.read", "deny.run"))
+    deny = DenyRules(read, run, True)
+    agent = AgentPlan(
+        "claude", ("claude",), "fix it", False, mode="auto", credential="ANTHROPIC_API_KEY", hosts=("api.anthropic.com",),
+        mounts=(("/cache/claude", "/opt/aienv-agents/claude"),), env=(("A", "1"),), settings="claude", dialect="claude", deny=deny,
+        files=(AgentText("/etc/claude-code/managed-settings.json", "{}", True), AgentText("/home/agent/.claude/x.json", "{}", False)),
+        grants=(GRANT,), max_cost_usd=5.0, max_turns=20, idle_s=60.0,
+    )  # fmt: skip
+    found = replace(plan(have), agent=replace(agent, **members))
+    own = SecretPlan("ANTHROPIC_API_KEY", "env://ANTHROPIC_API_KEY", ("api.anthropic.com",), ("agent", "check"))
+    return network(replace(found, secrets=(own,)), allow=(rule("api.anthropic.com", "agent claude"),))
+
+
+def files(*texts: str) -> dict[str, Any]:
+    return {"files": tuple(AgentText(text, "", True) for text in texts)}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({}, id="all"),
+        pytest.param({"grants": ()}, id="without-grants"),
+        pytest.param({"max_cost_usd": 0.5, "max_turns": 1, "idle_s": 1.0}, id="tighter"),
+        pytest.param({"mounts": (), "env": (), "files": ()}, id="of-the-image"),
+        pytest.param({"credential": "ANTHROPIC_API_KEY", "hosts": ("api.anthropic.com",), "model": "any"}, id="model"),
+        pytest.param(files("/run/aienv/agent/p.toml", "/etc/codex/config.toml", "/home/agent/.a/b c/d"), id="files"),
+    ],
+)
+def test_what_an_agent_brings_along_passes(members: dict[str, Any]) -> None:
+    have = agent_settings()
+    assert violations(with_agent(have, **members), have) == ()
+
+
+@pytest.mark.parametrize(
+    ("members", "key", "remedy"),
+    [
+        pytest.param({"mode": "bypass"}, "permission_mode", "--permission-mode bypass", id="mode"),
+        pytest.param({"grants": (GRANT, ".x@sha256:" + "1" * 64)}, "agent_files", "--agent-file .x@", id="grant"),
+        pytest.param({"grants": (GRANT[:-1] + "1",)}, "agent_files", "--agent-file", id="grant-of-another-content"),
+        pytest.param({"argv": ("a\0",)}, "agent", "NUL", id="nul"),
+        pytest.param({"tty": True}, "tty", "tty", id="tty"),
+        pytest.param({"deny": None}, "agent", "with hooks", id="no-hooks"),
+        pytest.param({"max_cost_usd": None}, "agent", "limits.cost", id="no-cost"),
+        pytest.param({"max_cost_usd": 5.01}, "agent", "limits.cost", id="cost"),
+        pytest.param({"max_cost_usd": float("nan")}, "agent", "limits.cost", id="cost-of-nothing"),
+        pytest.param({"max_turns": 21}, "agent", "limits.turns", id="turns"),
+        pytest.param({"idle_s": 0.0}, "agent", "limits.idle", id="idle"),
+        pytest.param({"mounts": (("/c", "/opt/aienv-agents"),)}, "agent", "below /opt/aienv-agents", id="mount-over-all"),
+        pytest.param({"mounts": (("/c", "/opt/aienv-agents/../x"),)}, "agent", "below /opt/aienv-agents", id="mount-dots"),
+        pytest.param({"mounts": (("/c", "/usr/bin"),)}, "agent", "below /opt/aienv-agents", id="mount-elsewhere"),
+        pytest.param(files("/etc/passwd"), "agent", "agent's own settings", id="file-etc"),
+        pytest.param(files("/etc/codex/../passwd"), "agent", "agent's own settings", id="file-dots"),
+        pytest.param(files("/etc/codex/a/b"), "agent", "agent's own settings", id="file-below"),
+        pytest.param(files("/etc/codex/.."), "agent", "agent's own settings", id="file-is-above"),
+        pytest.param(files("/home/agent/../x"), "agent", "agent's own settings", id="file-out-of-home"),
+        pytest.param(files("/home/agent"), "agent", "agent's own settings", id="file-is-home"),
+        pytest.param(files("/home/agent2/x"), "agent", "agent's own settings", id="file-of-another"),
+        pytest.param(files("/workspaces/app/x"), "agent", "agent's own settings", id="file-in-workspace"),
+        pytest.param(files("/run/aienv/hook.py"), "agent", "agent's own settings", id="file-is-the-hook"),
+        pytest.param({"hosts": ("api.anthropic.com", "c.org")}, "agent", "rules that claude needs", id="host"),
+    ],
+)
+def test_an_agent_beyond_the_settings_is_refused(members: dict[str, Any], key: str, remedy: str) -> None:
+    have = agent_settings()
+    found = violations(with_agent(have, **members), have)
+    assert [violation.key for violation in found] == [key]
+    assert remedy in found[0].remedy
+
+
+@pytest.mark.parametrize("members", [{"read": ()}, {"run": ()}, {"fetch": False}], ids=["read", "run", "fetch"])
+def test_no_denial_is_lost(members: dict[str, Any]) -> None:
+    """But for what was lifted."""
+    have = agent_settings()
+    whole = with_agent(have)
+    assert whole.agent.deny is not None
+    less = replace(whole.agent.deny, **members)
+    assert {violation.key for violation in violations(with_agent(have, deny=less), have)} == {"agent"}
+
+
+def test_another_agent_than_the_settings_have() -> None:
+    have = agent_settings(agent=AGENT.replace("agent: claude", "agent: codex"))
+    assert "agent" in [violation.key for violation in violations(with_agent(have), have)]
+
+
+def test_hooks_that_were_switched_off() -> None:
+    have = agent_settings(agent=AGENT + "hooks: false\n")
+    assert violations(with_agent(have, deny=None), have) == ()
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"])
+def test_a_credential_that_is_not_the_agents_own(name: str) -> None:
+    """The user's choice of an agent hands over its credentials, and no other."""
+    have = agent_settings()
+    other = replace(with_agent(have, credential=name, hosts=()), secrets=(), network=plan(have).network)
+    assert [violation.key for violation in violations(other, have)] == ["agent"]
+
+
+@pytest.mark.parametrize(
+    ("members", "passes"),
+    [
+        pytest.param({}, True, id="its-own"),
+        pytest.param({"source": "file:///k"}, False, id="another-source"),
+        pytest.param({"source": "env://OTHER"}, False, id="another-variable"),
+        pytest.param({"phases": ("setup", "agent")}, False, id="setup"),
+        pytest.param({"name": "OTHER", "source": "env://OTHER", "hosts": ()}, False, id="another"),
+        pytest.param({"hosts": ("evil.org",)}, False, id="another-host"),
+    ],
+)
+def test_its_own_credential(members: dict[str, Any], passes: bool) -> None:
+    """Without a word in the settings, when the user chose the agent; from the variable of its name, for the agent and its checks."""
+    have = agent_settings()
+    whole = with_agent(have)
+    assert (violations(replace(whole, secrets=(replace(whole.secrets[0], **members),)), have) == ()) == passes
+
+
+@pytest.mark.parametrize("layer", ["repository", "repository task"])
+def test_a_repository_cannot_mean_a_credential(layer: Layer) -> None:
+    """It may choose the agent; what comes with it is the user's to give."""
+    chosen = "agent: claude\nprompt: x"
+    have = settings("permission_mode: auto", "organisation", **{layer: chosen})
+    found = violations(with_agent(have, grants=()), have)
+    assert {violation.key for violation in found} == {"network.allow", "secrets"}
+    granted = "permission_mode: auto\nsecrets: [ANTHROPIC_API_KEY]\nnetwork: {allow: [api.anthropic.com]}"
+    given = settings(granted, "user", **{layer: chosen})
+    assert violations(with_agent(given, grants=()), given) == ()
+
+
+@pytest.mark.parametrize(
+    ("brought", "passes"),
+    [
+        pytest.param(rule("api.anthropic.com", "agent claude"), True, id="its-own"),
+        pytest.param(rule("api.anthropic.com", "agent codex"), False, id="of-another-agent"),
+        pytest.param(rule("api.anthropic.com:80", "agent claude"), False, id="port"),
+        pytest.param(rule("tcp://api.anthropic.com:22", "agent claude"), False, id="raw"),
+        pytest.param(replace(rule("api.anthropic.com", "agent claude"), private=True), False, id="private"),
+        pytest.param(rule("*.anthropic.com", "agent claude"), False, id="wider"),
+    ],
+)
+def test_hosts_that_come_with_it(brought: NetRule, passes: bool) -> None:
+    have = agent_settings()
+    assert (violations(network(with_agent(have), allow=(brought,)), have) == ()) == passes
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"env": (("A", "1"),)}, {"mounts": (("/c", "/opt/aienv-agents/x"),)}, {"servers": ("x",)}, {"credential": "TOKEN"},
+     {"hosts": ("a.org",)}, files("/home/agent/x")],
+    ids=lambda members: next(iter(members)),
+)  # fmt: skip
+def test_a_plain_command_has_none_of_it(members: dict[str, Any]) -> None:
+    have = settings()
+    found = violations(replace(plan(have), agent=replace(plan(have).agent, **members)), have)
+    assert [violation.key for violation in found] == ["agent"]
