@@ -21,17 +21,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.agents import pypi
-from orchestrator.agents.fetch import Say, fetcher
 from orchestrator.agents.lock import CPUS, Lock, NpmPackage, parse_lock
 from orchestrator.agents.moved import LOADERS, copy_moved, find_programs, settle_modes
-from orchestrator.agents.unpack import unpack
 from orchestrator.errors import ConfigError, EnvironmentFailed
 from orchestrator.model.agent import AGENTS_INSIDE, Profile, Program
 from orchestrator.model.paths import paths_from
 from orchestrator.repos.lock import locked
 
 Variant = Literal["host", "container"]
+Say = Callable[[str], None]
 
 LOCK_S = 1800.0  # another process may be fetching the same
 UNUSED_S = 14 * 86400.0  # versions that no run has asked for since; a run may hold one for as long as it lasts
@@ -156,7 +154,7 @@ class _Place:
         if machine not in CPUS:
             raise EnvironmentFailed(f"no agents are known for the processor {machine!r}, only for {', '.join(CPUS)}")
         lock = lock_of(profile, environ)
-        python = f"-py{pypi.python_minor(environ)}" if lock.kind == "pypi" else ""
+        python = f"-py{_python_minor(environ)}" if lock.kind == "pypi" else ""
         return cls(profile, lock, machine, cache / "agents", f"{profile.name}-{lock.version}{python}-{lock.digest[:12]}")
 
     @property
@@ -262,9 +260,17 @@ def _forget_partial(home: Path, name: str) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def _python_minor(environ: Mapping[str, str]) -> str:
+    from orchestrator.agents.pypi import python_minor
+
+    return python_minor(environ)
+
+
 def _fill(place: _Place, partial: Path, environ: Mapping[str, str], say: Say) -> None:
     program, name = place.profile.program, f"{place.profile.name} {place.lock.version}"
     if place.lock.kind == "pypi":
+        from orchestrator.agents import pypi
+
         pypi.install(place.profile.name, program, place.lock, partial, environ, say)
     else:
         packages = place.lock.packages_for(CPUS[place.machine])
@@ -274,6 +280,8 @@ def _fill(place: _Place, partial: Path, environ: Mapping[str, str], say: Say) ->
             )
         total_mib = max(1, sum(package.size_bytes for package in packages) >> 20)
         say(f"{name}: fetching {len(packages)} package{'s' * (len(packages) != 1)}, {total_mib} MiB")
+        from orchestrator.agents.fetch import fetcher
+
         with fetcher(environ, partial, say) as source:
             source.fetch(packages, lambda package, archive: _put(package, archive, partial), say, name)
         _link(place, partial)
@@ -285,6 +293,8 @@ def _fill(place: _Place, partial: Path, environ: Mapping[str, str], say: Say) ->
 
 
 def _put(package: NpmPackage, archive: Path, partial: Path) -> None:
+    from orchestrator.agents.unpack import unpack
+
     unpack(archive, partial / package.path, f"the archive of {package.name} {package.version}")
 
 

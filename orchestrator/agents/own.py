@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.agents.manifest import parse_manifest
 from orchestrator.config.node import SIZE_LIMIT_BYTES
 from orchestrator.config.values import nearest
 from orchestrator.errors import ConfigError, UsageError
@@ -50,6 +49,8 @@ def read(path: Path) -> Profile:
     Raises:
         ConfigError: it cannot be read, or is wrong.
     """
+    from orchestrator.agents.manifest import parse_manifest
+
     try:
         with path.open("rb") as file:
             data = file.read(SIZE_LIMIT_BYTES + 1)

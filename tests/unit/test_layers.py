@@ -89,6 +89,9 @@ LAZY: Mapping[str, tuple[str, ...]] = {
     "run.bring_out": (f"{PACKAGE}.backends.select",),
     # Only the backend that is used, a guard where there is one, and a dev container where somebody asked for it.
     "run.planning": (f"{PACKAGE}.backends", f"{PACKAGE}.guard", f"{PACKAGE}.run", f"{PACKAGE}.devcontainer.policy.grants"),
+    # Nearly all runs find their agent installed, and have no manifest.
+    "agents.install": (f"{PACKAGE}.agents",),
+    "agents.own": (f"{PACKAGE}.agents.manifest",),
     # What only the agents need: a plain command has no profile, no events and no MCP servers.
     "run.agent": (f"{PACKAGE}.agents", f"{PACKAGE}.backends.local"),
     "run.agent_work": (f"{PACKAGE}.agents.events", f"{PACKAGE}.run.agent_output"),
