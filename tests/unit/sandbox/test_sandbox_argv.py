@@ -228,3 +228,44 @@ def test_the_data_of_every_descriptor_is_there() -> None:
     assert arguments.data["seccomp"] == b"filter"
     assert (arguments.data["input0"], arguments.data["input1"]) == (b"1", b"2")
     assert b"root" not in arguments.data["passwd"]
+
+
+@pytest.mark.parametrize(
+    ("path", "gone"),
+    [
+        pytest.param("/etc/ssh/settings.json", {"ssh"}, id="of-the-image-too"),
+        pytest.param("/etc/codex/config.toml", set(), id="ours-alone"),
+        pytest.param("/run/aienv/etc/ssh/x", set(), id="another-etc"),
+        pytest.param("/home/agent/.own/etc/ssh", set(), id="in-the-home"),
+        pytest.param("/etcetera/ssh/x", set(), id="almost"),
+    ],
+)
+def test_a_file_of_ours_below_etc_takes_the_place_of_the_images(path: str, gone: set[str]) -> None:
+    """An image's folder is read-only, so no file of ours could be made in it; the rest of its /etc stays."""
+    facts = {target.removeprefix("/etc/") for _, _, target in mounts(words(True)) if target.startswith("/etc/")}
+    found = mounts(words(True, inputs=((path, b"{}"),)))
+    assert ("--ro-bind-data", "<input0>", path) in found
+    left = {target.removeprefix("/etc/") for _, source, target in found if source != "<input0>"}
+    assert facts - left == gone
+
+
+def test_files_of_ours_come_after_the_home_and_the_workspace() -> None:
+    """What was mounted before could not cover them, and is read-only where they are."""
+    home = "/home/agent/.own/settings.json"
+    facts = replace(place(True), sources={**SOURCES, "home": "/run/aienv/home"})
+    options = sandbox_arguments(confinement(keeps_home=True, inputs=((home, b"1"), ("/workspaces/app/.mcp.json", b"2"))), facts, b"filter")
+    found = mounts([word if isinstance(word, str) else f"<{word[1]}>" for word in options.options])
+    for path, below in ((home, "/home/agent"), ("/workspaces/app/.mcp.json", "/workspaces/app")):
+        assert at(found, path) > at(found, below)
+    assert (options.data["input0"], options.data["input1"]) == (b"1", b"2")
+
+
+@pytest.mark.parametrize(
+    ("keeps", "home", "writable"),
+    [(False, "/home/agent", False), (True, "/home/agent", True), (False, "/home/dev", True), (True, "/home/dev", True)],
+)
+def test_a_home_is_writable_where_it_lasts(keeps: bool, home: str, writable: bool) -> None:
+    """A fresh one of the usual name is a temporary folder."""
+    found = writable_mounts(confinement(keeps_home=keeps, user=UserPlan("x", home, "/bin/sh")))
+    assert (home in found) == writable
+    assert "/workspaces/app" in found
