@@ -18,6 +18,11 @@ import pytest
 from tests.e2e.product import ROOT, Aienv, Done
 from tests.internet import Internet
 
+# What this machine needs to reach its registry.
+_OF_THE_NETWORK = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"),
+)
 MODEL_HOST, MODEL_PORT = "origin.example.org", 9444
 SERVICE = f"{MODEL_HOST}:{MODEL_PORT}"
 
@@ -123,8 +128,8 @@ def installed(product: Aienv, names: Sequence[str], cache: Path) -> None:
     place = product.home / "cache" / "agents"
     if not place.exists():
         place.symlink_to(cache / "agents")
-    npm = {name: value for name, value in os.environ.items() if name.lower() == "npm_config_registry"}
+    own = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_") or name in _OF_THE_NETWORK}
     for name in names:
-        done = product("agents", "test", name, "--backend", "local", env={"HOME": os.environ["HOME"], **npm})
+        done = product("agents", "test", name, "--backend", "local", env={"HOME": os.environ["HOME"], **own})
         if done.code != 0:
             pytest.skip(f"{name} cannot be installed: {done.errors.strip()[-300:]}")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests import engine as engines
 from tests.e2e.agents import BY_NAME, HELLO, SERVICE, Kind, Model, Ran, installed, run_agent, script, scripted_model
@@ -23,9 +24,12 @@ from tests.internet import Internet
 
 pytestmark = pytest.mark.fake_model
 
-QUICK = ("claude", "codex", "opencode", "gemini", "pi")
-SLOW = ("qwen", "aider", "mini-swe-agent")
-EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+
+def slow(*names: str) -> list[ParameterSet]:
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+EVERY = ["claude", "codex", "opencode", "gemini", "pi", *slow("qwen", "aider", "mini-swe-agent")]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +97,7 @@ REFUSED = script(
 )
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "opencode", "gemini", pytest.param("qwen", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", "codex", "opencode", *slow("gemini", "qwen")], indirect=True)
 def test_denied(kind: Kind, product: Aienv, online: Aienv, test_cache: Path) -> None:
     """Secret files and denied commands are refused by the hook, in words that the model reads; a host is refused by the broker; the rest of
     the work goes on."""
@@ -113,7 +117,7 @@ def test_denied(kind: Kind, product: Aienv, online: Aienv, test_cache: Path) -> 
     assert b"value-of-" not in everything
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "opencode", "gemini", "pi"], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", "codex", *slow("opencode", "gemini"), "pi"], indirect=True)
 def test_an_error_of_the_service(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None:
     """A request that the service refuses is no success, whatever the exit code; what was done before is brought out."""
     ready(local, kind, test_cache)
@@ -127,7 +131,7 @@ def test_an_error_of_the_service(kind: Kind, local: Aienv, here: Aienv, test_cac
 BUSY = script(*({"shell": f"echo {number} >> numbers.txt"} for number in range(12)), {"say": "done"})
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "pi"], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", "codex", *slow("pi")], indirect=True)
 def test_a_limit(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None:
     """Turns are counted from outside: a word before, then the end, then the harvest."""
     ready(local, kind, test_cache)
@@ -186,7 +190,7 @@ def test_a_granted_file_acts(local: Aienv, here: Aienv, test_cache: Path) -> Non
     assert other.report["result"]["changed_files"] == []
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "opencode"], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", "codex", *slow("opencode")], indirect=True)
 def test_resume(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None:
     """A second run goes on with the agent's own session, on top of the first one's result."""
     ready(local, kind, test_cache)
@@ -248,7 +252,7 @@ TOOL = {"claude": "mcp__pg__ping", "opencode": "pg_ping", "gemini": "mcp_pg_ping
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("kind", ["claude", "opencode", "gemini"], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", *slow("opencode", "gemini")], indirect=True)
 def test_a_server_in_a_container(
     kind: Kind, aienv: Aienv, model: Model, test_cache: Path, engine_with_base: Engine, tmp_path: Path
 ) -> None:
