@@ -23,6 +23,7 @@ _OF_THE_NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"),
 )
+_INSTALLED: set[str] = set()  # by this process
 MODEL_HOST, MODEL_PORT = "origin.example.org", 9444
 SERVICE = f"{MODEL_HOST}:{MODEL_PORT}"
 
@@ -129,7 +130,8 @@ def installed(product: Aienv, names: Sequence[str], cache: Path) -> None:
     if not place.exists():
         place.symlink_to(cache / "agents")
     own = {name: value for name, value in os.environ.items() if name.lower().startswith("npm_config_") or name in _OF_THE_NETWORK}
-    for name in names:
+    for name in (name for name in names if name not in _INSTALLED):
         done = product("agents", "test", name, "--backend", "local", env={"HOME": os.environ["HOME"], **own})
         if done.code != 0:
             pytest.skip(f"{name} cannot be installed: {done.errors.strip()[-300:]}")
+        _INSTALLED.add(name)
