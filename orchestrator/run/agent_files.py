@@ -193,8 +193,9 @@ def left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:
     if not rows:
         return ()
     first = {row.glob.partition("/")[0] for row in rows}
-    files, links = _listed(workspace, first)
-    if links:  # they may lead anywhere in it
+    everywhere = any(set(name) & set("*?[") for name in first)  # of a user's own agent
+    files, links = _listed(workspace, None if everywhere else first)
+    if links and not everywhere:  # they may lead anywhere in it
         files, links = _listed(workspace, None)
     search = find(files, links, rows)
     if search.refused:

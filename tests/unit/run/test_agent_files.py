@@ -70,6 +70,17 @@ def test_an_agent_without_such_files(tmp_path: Path) -> None:
     assert left_out(tmp_path, replace(CLAUDE, project_files=())) == ()
 
 
+@pytest.mark.parametrize(
+    ("glob", "found"),
+    [("*.hooks", ["a.hooks"]), ("**/x.hooks", ["sub/x.hooks"]), (".[mn]ine/h", [".mine/h"]), ("sub/*", ["sub/x.hooks"]), ("?", [])],
+)
+def test_globs_of_an_agent_of_the_users(tmp_path: Path, glob: str, found: list[str]) -> None:
+    """Also where the first part is one."""
+    for path in ("a.hooks", "sub/x.hooks", ".mine/h"):
+        put(tmp_path / path, HOOKS)
+    assert [one.path for one in left_out(tmp_path, replace(CLAUDE, project_files=((glob, ""),)))] == found
+
+
 def test_a_large_file_cannot_be_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_files, "MAX_GRANTED_BYTES", 8)
     put(tmp_path / ".mcp.json", b"123456789")
