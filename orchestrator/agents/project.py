@@ -21,6 +21,7 @@ ANY_FOLDERS = "**"
 
 _HEAD = re.compile(r"---(?:.*?\n---|.*)", re.DOTALL)  # a YAML head; one without an end is all of the text
 _ACTING_KEY = re.compile(r"""(?:^|[\s{,?"'])(?:hooks|mcp_?servers)["']?\s*:""", re.IGNORECASE)
+_ALIAS = re.compile(r"(?:^|[\s:\[{,?-])[&*!]\S|<<", re.MULTILINE)  # what YAML calls by other names: in prose a false alarm
 _RUN_BEFORE = re.compile(r"!`|```!|!\{")  # Claude Code's two forms, and gemini's
 
 _JSON = "{}\n"
@@ -36,10 +37,12 @@ def _rows(neutral: str, *globs: str) -> tuple[ProjectFile, ...]:
 PROJECT_FILES_OF: Mapping[str, tuple[ProjectFile, ...]] = {
     "claude": (
         *_rows(_JSON, ".claude/settings.json", ".claude/settings.local.json", ".mcp.json"),
-        # A skill's folder is a plugin with hooks and servers when it says so; in a trusted project only, as interactive ones are.
-        *_rows(_JSON, ".claude/skills/**/.claude-plugin/*.json", ".claude/skills/**/hooks.json"),
-        *_rows(_JSON, ".claude/skills/**/.mcp.json", ".claude/skills/**/.lsp.json"),
-        *_rows("", ".claude/skills/**/*.md", ".claude/agents/**/*.md", ".claude/commands/**/*.md"),
+        # A skill's folder is a plugin with hooks and servers when it says so; in a trusted project only, as interactive ones are. Those of
+        # folders below are found when a file there is read.
+        *_rows(_JSON, "**/.claude/skills/**/.claude-plugin/*.json", "**/.claude/skills/**/hooks.json"),
+        *_rows(_JSON, "**/.claude/skills/**/.mcp.json", "**/.claude/skills/**/.lsp.json"),
+        *_rows("", "**/.claude/skills/**/*.md", "**/.claude/agents/**/*.md", "**/.claude/commands/**/*.md"),
+        *_rows("", ".claude/workflows/**"),  # carried out, when the model asks for one
     ),
     "codex": (*_rows("", ".codex/config.toml", ".codex/rules/**"), *_rows(_JSON, ".codex/hooks.json")),  # in a trusted project only
     "opencode": (
@@ -69,10 +72,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``refused``: reasons, where a link leads out of the repository, or there is too much. A run with one is refused."""
+    """``refused``: reasons, where a link leads out of the repository, or there is too much. A run with one is refused. ``crowded``: that
+    there is too much is the only one."""
 
     found: tuple[Found, ...]
     refused: tuple[str, ...]
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +99,16 @@ def find(files: Iterable[str], links: Mapping[str, str], rows: tuple[ProjectFile
     refused: dict[str, None] = {}
     for base in _folders_down_to(start):
         for row in rows:
-            for name in tree.walk(base, tuple(row.glob.split("/"))):
+            for name in tree.walk(base, tuple(row.glob.split("/")), top=True):
                 real = tree.resolve(name)
                 if real is None:
                     refused[f"{name!a} is a link out of the repository, in a circle, or one of too many"] = None
                 elif real in tree.files and len(found) <= MAX_FOUND:
                     found.setdefault(real, Found(name, real, row.neutral))
-    if len(found) > MAX_FOUND:
+    crowded = len(found) > MAX_FOUND
+    if crowded:
         refused[f"it has more than {MAX_FOUND} files by which an agent acts"] = None
-    return Search(tuple(found.values())[:MAX_FOUND], tuple(refused)[:MAX_REASONS])
+    return Search(tuple(found.values())[:MAX_FOUND], tuple(refused)[:MAX_REASONS], crowded and len(refused) == 1)
 
 
 def neutralised(
@@ -127,7 +133,9 @@ def acts(path: str, content: bytes) -> bool:
         return True
     text = content.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     head = _HEAD.match(text)
-    return bool(_RUN_BEFORE.search(text)) or (head is not None and ("\\" in head[0] or bool(_ACTING_KEY.search(head[0]))))
+    if _RUN_BEFORE.search(text):
+        return True
+    return head is not None and ("\\" in head[0] or bool(_ACTING_KEY.search(head[0]) or _ALIAS.search(head[0][3:])))
 
 
 def granted(grants: tuple[str, ...], path: str, digest: str) -> bool:
@@ -195,24 +203,27 @@ class _Tree:
             steps.extend(target.split("/")[::-1])
         return real, hops
 
-    def walk(self, base: str, glob: tuple[str, ...]) -> Iterator[str]:
-        """Names below ``base`` that fit, and every one at which a link leads outside."""
+    def walk(self, base: str, glob: tuple[str, ...], top: bool = False) -> Iterator[str]:
+        """Names below ``base`` that fit, and every one at which a link leads outside. ``top``: it is where the agent starts, or above."""
         real = self.resolve(base)
         if real is None or not glob:
             yield base
         elif glob[0] == ANY_FOLDERS:
-            yield from self._any_folders(base, glob[1:])
+            yield from self._any_folders(base, glob[1:], top)
         else:
             for name in sorted(self.children.get(real, ())):
                 if fnmatch.fnmatchcase(name, glob[0]):
                     yield from self.walk(_join(base, name), glob[1:])
 
-    def _any_folders(self, base: str, rest: tuple[str, ...]) -> Iterator[str]:
-        """Each folder below is looked at once, by whichever name: links make as many names as they like. Without ``rest``, all files."""
+    def _any_folders(self, base: str, rest: tuple[str, ...], top: bool) -> Iterator[str]:
+        """Each folder below is looked at once, by whichever name: links make as many names as they like. Without ``rest``, all files.
+        ``top``: of the whole repository, in which links that lead nowhere are nobody's affair."""
         folders, seen = [base], set[str]()
         while folders:
             folder = folders.pop()
             real = self.resolve(folder)
+            if real is None and top and rest:
+                continue
             if real is None or (real not in self.children and folder != base and not rest):
                 yield folder
             elif real in self.children and real not in seen:

@@ -67,8 +67,9 @@ class AgentText:
 class AgentPlan:
     """The command that runs, in the environment, as the agent.
 
-    ``version``, ``digest``: of its program, which ``mounts`` hold (host folder, path inside). ``credential``: the name of the one that it
-    pays with. ``hosts``: network rules that come with it. ``sessions``: folders below the home that hold its own session files;
+    ``args``: those of its words that do not depend on prompt and session. ``version``, ``digest``: of its program, which ``mounts`` hold
+    (host folder, path inside). ``credential``: the name of the one that it pays with.
+    ``hosts``: network rules that come with it. ``sessions``: folders below the home that hold its own session files;
     ``native``: the one that it goes on with. ``leavings``: what it leaves in a work tree, as patterns of git. ``project_files``:
     (glob, what it sees in such a file's place); ``grants``: ``PATH@sha256:HEX`` of those that it may have. ``deny``: what its hooks are
     judged by, None: it has no hooks.
@@ -78,6 +79,7 @@ class AgentPlan:
     argv: tuple[str, ...]
     prompt: str | None
     tty: bool
+    args: tuple[str, ...] = ()
     version: str = ""
     digest: str = ""
     mode: PermissionMode = "bypass"

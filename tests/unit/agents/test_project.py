@@ -158,6 +158,26 @@ def test_prose_that_acts(text: str) -> None:
     assert acts(".claude/skills/x/SKILL.md", text.encode())
 
 
+@pytest.mark.parametrize("head", ["description: &k hooks\n*k :\n  PreToolUse: []", "a: &h [hooks]\n? *h\n: 1", "x: !!str hooks", "<<: {a: 1}"])
+def test_heads_that_call_things_by_other_names(head: str) -> None:
+    """YAML can say 'hooks' without the word and its colon."""
+    assert acts(".claude/skills/x/SKILL.md", f"---\nname: x\n{head}\n---\ntext".encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "acting"),
+    [
+        ("sub/deep/.claude/skills/x/SKILL.md", True), (".claude/workflows/a.js", True), ("sub/.claude/agents/a.md", True),
+        ("sub/.claude/settings.json", False), ("sub/claude/skills/x/SKILL.md", False),
+    ],
+)  # fmt: skip
+def test_folders_below(path: str, acting: bool) -> None:
+    """Claude finds skills of a folder when it reads a file there; settings it does not."""
+    found = find([path, "README.md"], {"docs/gone": "/nowhere", "broken": "missing"}, PROJECT_FILES_OF["claude"])
+    assert [one.path for one in found.found] == ([path] if acting else [])
+    assert found.refused == ()
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "# Title\nUse React hooks: they help", "---\nname: x\ndescription: about git hooks and MCP servers\n---\nhooks: prose", "run `make` now!", "--- hm", "---\nallowed-tools: Bash(*)\n---\nGo!"],
