@@ -25,7 +25,7 @@ from orchestrator.backends.protocol import BackendFacts, Capabilities, Environme
 from orchestrator.backends.scope import Scope, bus_environment, find_scope
 from orchestrator.errors import BackendUnavailable, EnvironmentFailed
 from orchestrator.launcher.client import LauncherClient, greet
-from orchestrator.launcher.command import EMPTY_FILE, LauncherConfig
+from orchestrator.launcher.command import EMPTY_FILE, NEUTRAL_FOLDER, LauncherConfig
 from orchestrator.model.plan import BackendName, ImagePlan
 from orchestrator.sandbox.userns import cause_and_cure
 
@@ -121,6 +121,7 @@ class LocalBackend:
     def open(self, request: EnvironmentRequest) -> LocalEnvironment:
         control = request.folders.control
         (control / EMPTY_FILE).touch(mode=0o444)
+        (control / NEUTRAL_FOLDER).mkdir(mode=0o755, exist_ok=True)
         log = control / f"launcher-{request.role}.log"
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         config = _config(request, theirs.fileno())
@@ -187,6 +188,7 @@ def _config(request: EnvironmentRequest, descriptor: int) -> LauncherConfig:
         "workspace": str(folders.workspace),
         "outbox": str(folders.outbox),
         "empty": str(folders.control / EMPTY_FILE),
+        "neutral": str(folders.control / NEUTRAL_FOLDER),
         "harvest": str(_PACKAGE / "harvest" / "inside"),
         **({"home": str(folders.home)} if folders.home is not None else {}),
         **{f"objects/{name}": str(path) for name, path in folders.objects},

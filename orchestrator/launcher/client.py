@@ -5,6 +5,7 @@ the launcher blocks, then the agent: nothing is dropped and nothing piles up in 
 """
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.errors import EnvironmentFailed
-from orchestrator.launcher.command import EMPTY_FILE, LAUNCHER_SOCKET
+from orchestrator.launcher.command import EMPTY_FILE, LAUNCHER_SOCKET, NEUTRAL_FOLDER
 from orchestrator.model.codec import from_plain
 from orchestrator.sandbox.argv import Option, PlaceFacts, RootEntry
 
@@ -34,6 +35,7 @@ _MAX_READY = 1 << 20
 _POLL_S = 0.25
 _PORTER_S = 20.0
 _MAX_HELLO = 4096
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 
 
 class Sink(Protocol):
@@ -272,14 +274,25 @@ class LauncherClient:
         self._reader.start()
 
     def run(self, request: RunRequest, sink: Sink) -> Process:
-        """Start one command; its output goes to ``sink`` from another thread."""
+        """Start one command; its output goes to ``sink`` from another thread.
+
+        Raises:
+            EnvironmentFailed: the request cannot be sent, as with more data than one message can carry. A launcher that is gone is
+            another matter: then the process has ended, as lost.
+        """
         with self._lock:
             process = Process(self, self._next, sink, request.prelude.listen if request.prelude else None)
             self._processes[self._next] = process
             self._next += 1
-        with contextlib.ExitStack() as undo:
-            descriptors = [_memory(undo, name, data) for name, data in request.data.items()]
-            self.send(_MESSAGE, process._number, json.dumps(request.as_message()).encode(), descriptors)
+        try:
+            with contextlib.ExitStack() as undo:
+                descriptors = [_memory(undo, name, data) for name, data in request.data.items()]
+                self._send(_MESSAGE, process._number, json.dumps(request.as_message()).encode(), descriptors)
+        except OSError as problem:
+            if problem.errno not in _GONE:
+                self._processes.pop(process._number, None)
+                message = f"the command, with {len(request.data)} files, could not be handed to the launcher: {problem.strerror}"
+                raise EnvironmentFailed(message, remedy="run the task again, or aienv doctor", code="sandbox") from problem
         if self.lost.is_set():
             process.end(Ended(None, lost=True, failure=None))
         return process
@@ -295,9 +308,13 @@ class LauncherClient:
         self.send(_MESSAGE, number, json.dumps(members).encode())
 
     def send(self, kind: int, number: int, payload: bytes, descriptors: Sequence[int] = ()) -> None:
-        data = _FRAME.pack(len(payload), kind, number) + payload
         # A launcher that is gone is noticed by the reader, which ends every process as lost.
-        with contextlib.suppress(OSError), self._lock:
+        with contextlib.suppress(OSError):
+            self._send(kind, number, payload, descriptors)
+
+    def _send(self, kind: int, number: int, payload: bytes, descriptors: Sequence[int]) -> None:
+        data = _FRAME.pack(len(payload), kind, number) + payload
+        with self._lock:
             sent = socket.send_fds(self._sock, [data], descriptors) if descriptors else 0
             if rest := data[sent:]:
                 self._sock.sendall(rest)
@@ -400,9 +417,10 @@ class Listener:
 
 
 def listen(control: Path, uid: int, gid: int) -> Listener:
-    """Open the control folder's socket for a launcher that runs as ``uid``, and put the empty file for masks there."""
+    """Open the control folder's socket for a launcher that runs as ``uid``; the empty file for masks and the folder for covers go there."""
     empty = control / EMPTY_FILE
     empty.touch(mode=0o444)
+    (control / NEUTRAL_FOLDER).mkdir(mode=0o755, exist_ok=True)
     listener = Listener(control)
     listener.chown(uid, gid)
     return listener

@@ -9,6 +9,7 @@ TOOLBOX = "/opt/aienv"
 CONTROL_INSIDE = "/run/aienv/control"
 HOME_INSIDE = "/run/aienv/home"
 EMPTY_FILE = "empty"
+NEUTRAL_FOLDER = "neutral"  # files of ours that stand in the place of files of the repository; written until a command starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def container_config(workspace: str, object_names: tuple[str, ...], home: bool =
         "workspace": workspace,
         "outbox": "/run/aienv/outbox",
         "empty": f"{CONTROL_INSIDE}/{EMPTY_FILE}",
+        "neutral": f"{CONTROL_INSIDE}/{NEUTRAL_FOLDER}",
         "harvest": f"{TOOLBOX}/lib/aienv/harvest",
         **{f"objects/{name}": f"/run/aienv/objects/{name}" for name in object_names},
         **({"home": HOME_INSIDE} if home else {}),

@@ -52,7 +52,7 @@ CAPABILITY_VERSION, CAP_NET_BIND_SERVICE = 0x20080522, 1 << 10
 NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 READY_S = 20.0  # a prelude takes some ten milliseconds; a loaded machine has been seen to take seconds
 SOCKETS_AT_MOST = 8
-DESCRIPTORS_AT_ONCE = 64
+DESCRIPTORS_AT_ONCE = 253  # as many as the kernel lets anyone send
 PORTERS_AT_MOST = 4  # for one command; a single one is used
 MARSHAL_VERSION = 4  # what every Python since 3.4 reads
 
@@ -270,6 +270,8 @@ class Launcher:
     def start(self, number: int, message: dict[str, Any]) -> None:
         with contextlib.ExitStack() as given:  # what the child gets is closed here in any case
             sent = [_given(given, descriptor) for descriptor in self.wire.take(len(message["data"]))]
+            if len(sent) < len(message["data"]):
+                raise OSError(f"of {len(message['data'])} files only {len(sent)} came with the request")
             data = dict(zip(message["data"], sent, strict=True))
             streams, ours = self.open_streams(message)
             for stream in {value for value in streams.values() if value >= 0}:

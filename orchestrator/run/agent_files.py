@@ -13,6 +13,7 @@ from orchestrator import trees
 from orchestrator.agents.project import Neutral, find, neutralised
 from orchestrator.egress.standins import BoundSecret
 from orchestrator.errors import EnvironmentFailed, PolicyRefused
+from orchestrator.launcher.command import NEUTRAL_FOLDER
 from orchestrator.model.agent import DOCKER_RUN, HOOK_PROGRAM, STAND_IN_END, ProjectFile
 from orchestrator.model.plan import AgentPlan
 from orchestrator.report.text import plural
@@ -21,6 +22,8 @@ from orchestrator.run.folder import SESSIONS_FOLDER
 from orchestrator.sandbox.argv import HOME
 
 MAX_GRANTED_BYTES = 1 << 20  # of a file that can be granted
+MAX_COVERED = 1000  # bubblewrap reads the list of mounts anew for each: 1,000 take 1.3 s, 2,000 take 5, on an idle machine
+FEWER = "remove files by which agents act from the repository, or use an agent that does not read them"
 MAX_SESSION_BYTES = 256 << 20
 MAX_SESSION_FILES = 20_000  # and folders
 MAX_SESSION_DEPTH = 20
@@ -31,22 +34,32 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def agent_inputs(context: Context) -> tuple[tuple[str, bytes], ...]:
-    """Read-only files for the agent's command, as (path inside, contents).
-
-    Raises:
-        PolicyRefused: a file by which the repository could act cannot be left out.
-    """
-    agent, workspace = context.plan.agent, context.plan.workspace
-    found = left_out(context.folder.workspace(context.plan.repo.name), agent)
-    context.notes.extend(_notes(found))
-    if found:
-        context.recorder.event("agent.left-out", {"files": [[one.path, one.digest] for one in found[:100]], "count": len(found)})
+    """Read-only files of ours for the agent's command, as (path inside, contents)."""
+    agent = context.plan.agent
     return (
         *((file.path, file.text.encode()) for file in agent.files if file.locked),
         *(((HOOK_PROGRAM, _HOOK.read_bytes()),) if agent.deny is not None else ()),
         *(((DOCKER_RUN, _DOCKER_RUN.read_bytes()),) if agent.servers else ()),
-        *((f"{workspace}/{one.path}", one.content.encode()) for one in found),
     )
+
+
+def covers(context: Context) -> tuple[tuple[str, str], ...]:
+    """Files of the repository that the agent does not see: (path inside, name of what stands there in the place's folder of such files).
+
+    Raises:
+        PolicyRefused: a file by which the repository could act cannot be left out.
+    """
+    plan, place = context.plan, context.folder.control / NEUTRAL_FOLDER
+    found = left_out(context.folder.workspace(plan.repo.name), plan.agent)
+    context.notes.extend(_notes(found))
+    if found:
+        context.recorder.event("agent.left-out", {"files": [[one.path, one.digest] for one in found[:100]], "count": len(found)})
+    names = {content: str(index) for index, content in enumerate(dict.fromkeys(one.content for one in found))}
+    for content, name in names.items():
+        (place / name).unlink(missing_ok=True)
+        (place / name).write_bytes(content.encode())
+        (place / name).chmod(0o444)
+    return tuple((f"{plan.workspace}/{one.path}", names[one.content]) for one in found)
 
 
 def furnish(context: Context, secrets: Sequence[BoundSecret]) -> None:
@@ -187,7 +200,7 @@ def left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:
     """Files of the workspace by which it could act, and that the user did not grant.
 
     Raises:
-        PolicyRefused: one of them is a link that leads elsewhere.
+        PolicyRefused: one of them is a link that leads elsewhere, or there are too many.
     """
     rows = tuple(ProjectFile(glob, neutral) for glob, neutral in agent.project_files)
     if not rows:
@@ -201,9 +214,13 @@ def left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:
     if search.refused:
         raise PolicyRefused(
             f"the repository cannot be given to agent {agent.profile!r}: {'; '.join(search.refused)}",
-            remedy="remove the link from the repository, or use another agent",
+            remedy=FEWER if search.crowded else "remove the link from the repository, or use another agent",
         )
-    return neutralised(search.found, lambda path: _content(workspace / path), agent.grants)
+    found = neutralised(search.found, lambda path: _content(workspace / path), agent.grants)
+    if len(found) > MAX_COVERED:
+        message = f"the repository cannot be given to agent {agent.profile!r}: {len(found):,} of its files would act by themselves"
+        raise PolicyRefused(f"{message}, and {MAX_COVERED:,} can be kept from it", remedy=FEWER, code="agent-files")
+    return found
 
 
 def _listed(workspace: Path, first: set[str] | None) -> tuple[list[str], dict[str, str]]:

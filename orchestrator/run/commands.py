@@ -19,7 +19,7 @@ from orchestrator.model.plan import AgentPlan, Plan
 from orchestrator.model.record import CheckResult, Outcome
 from orchestrator.report.text import plural, size
 from orchestrator.run.admission import admit, canaries, listening
-from orchestrator.run.agent_files import agent_inputs
+from orchestrator.run.agent_files import agent_inputs, covers
 from orchestrator.run.agent_limits import AgentWatch
 from orchestrator.run.context import Context
 from orchestrator.run.docker import has_containers
@@ -86,6 +86,7 @@ def _start(
         chdir=command.chdir or plan.workspace if command is not None else plan.workspace,
         inputs=(*inputs(network), *(agent_inputs(context) if phase == "agent" else ())),
         user=plan.devcontainer.user if plan.devcontainer is not None else USER,
+        covers=covers(context) if phase == "agent" else (),
         keeps_home=plan.keeps_home,
         skeleton=command is not None and command.skeleton,
     )

@@ -48,7 +48,7 @@ class RootEntry:
 class PlaceFacts:
     """What the launcher found at the place, before any command runs.
 
-    ``sources``: where the named folders are for the launcher (workspace, objects/NAME, outbox, empty, python, harvest).
+    ``sources``: where the named folders are for the launcher (workspace, objects/NAME, outbox, empty, neutral, python, harvest).
     ``python``, ``git``: programs for the harvest. ``visible``: extra read-only folders as (source, path inside).
     """
 
@@ -70,8 +70,9 @@ class Confinement:
     """What one command gets. ``git_dirs`` and ``masks`` are paths below the workspace.
 
     ``tmpfs_bytes`` is the size of each of /tmp, the home, /run and /dev/shm. ``inputs``: files made inside, read-only. ``user``: who the
-    command is called. ``keeps_home``: its home is the place's folder ``home``, which all commands share, in place of a fresh one.
-    ``skeleton``: the image's own home, which is then seen at ``SKELETON``.
+    command is called. ``covers``: (path inside, name of a file in the place's folder ``neutral`` that is seen there), read-only: one
+    content for many paths, where ``inputs`` would need a descriptor for each. ``keeps_home``: its home is the place's folder ``home``,
+    which all commands share, in place of a fresh one. ``skeleton``: the image's own home, which is then seen at ``SKELETON``.
     """
 
     purpose: Literal["agent", "harvest"]
@@ -83,6 +84,7 @@ class Confinement:
     chdir: str
     inputs: tuple[tuple[str, bytes], ...]
     user: UserPlan = USER
+    covers: tuple[tuple[str, str], ...] = ()
     keeps_home: bool = False
     skeleton: bool = False
 
@@ -125,6 +127,7 @@ def sandbox_arguments(confinement: Confinement, place: PlaceFacts, seccomp: byte
         *(_git_guards(confinement, workspace) if writable else ()),
         # Masks come last: whatever was mounted before, these files stay hidden.
         *(word for path in confinement.masks for word in ("--ro-bind", place.sources["empty"], f"{inside}/{path}")),
+        *(word for path, name in confinement.covers for word in ("--ro-bind", f"{place.sources['neutral']}/{name}", path)),
         *(() if writable else _harvest(place)),
         *(word for index, (path, _) in enumerate(confinement.inputs) for word in ("--ro-bind-data", ("fd", f"input{index}"), path)),
         *("--remount-ro", OURS),  # only mount points: nobody puts another file in the place of one of ours

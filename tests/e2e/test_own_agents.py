@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.e2e.product import ROOT, Aienv
+import pytest
+
+from tests.e2e.product import ROOT, Aienv, commit
 
 NOTE_TAKER = ROOT / "examples/agents/note-taker.yaml"
 
@@ -26,3 +28,48 @@ def test_of_the_repository(local: Aienv, repo: Path) -> None:
     done = local.run("--with-changes", "--agent", "note-taker", "Remember the milk")
     assert done.code == 2
     assert "unknown agent 'note-taker'" in done.errors
+
+
+LOOKER = """version: 1
+title: Looker
+program: {image: sh}
+headless: [-c, 'cat .acts/* .acting/* | sort | uniq -c; cat config/*/.env; true', looker, "{prompt}"]
+project_files:
+  - {glob: ".acts/**", neutral: "left out\\n"}
+  - {glob: ".acting/*", neutral: "nothing\\n"}
+"""
+
+
+def look(product: Aienv, tmp_path: Path, files: dict[str, str]) -> tuple[int, str, str]:
+    """(exit code, what the agent sees, what people are told) of files of the repository by which it could act."""
+    commit(product.cwd, files)
+    (tmp_path / "looker.yaml").write_text(LOOKER)
+    assert product("agents", "add", str(tmp_path / "looker.yaml")).code == 0
+    done = product.run("--agent", "looker", "Look around")
+    return done.code, " ".join(done.text.split()), done.errors
+
+
+@pytest.mark.parametrize("count", [60, 300])
+def test_many_files_by_which_it_could_act(product: Aienv, tmp_path: Path, count: int) -> None:
+    """Each is covered by what the agent's manifest says; they look the same to git."""
+    files = {f".acts/{number}.js": f"acts {number}\n" for number in range(count)} | {".acting/1": "acts\n"}
+    code, seen, errors = look(product, tmp_path, files)
+    assert code == 0, errors
+    assert seen == f"{count} left out 1 nothing"
+    assert "acts" not in seen
+
+
+def test_too_many_files_by_which_it_could_act(local: Aienv, tmp_path: Path) -> None:
+    """Refused before anything starts."""
+    code, seen, errors = look(local, tmp_path, {f".acts/{number}.js": "acts\n" for number in range(1001)})
+    assert (code, seen) == (4, "")
+    assert "1,001 of its files would act by themselves" in errors
+    assert "remove files by which agents act" in errors
+
+
+def test_many_masked_files(local: Aienv, tmp_path: Path) -> None:
+    """All are empty to it."""
+    code, seen, errors = look(local, tmp_path, {f"config/{number}/.env": "SECRET\n" for number in range(300)} | {".acts/1": "acts\n"})
+    assert code == 0, errors
+    assert "left out" in seen
+    assert "SECRET" not in seen

@@ -354,6 +354,38 @@ def test_the_data_of_a_request_comes_in_descriptors(pair: tuple[socket.socket, s
     client.close()
 
 
+@pytest.mark.parametrize("count", [64, 253])
+def test_as_many_files_as_one_message_bears(pair: tuple[socket.socket, socket.socket], count: int) -> None:
+    """The kernel's bound is ours, at both ends."""
+    client = greeted(pair)
+    client.run(replace(REQUEST, data={str(number): b"" for number in range(count)}), Collect())
+    wire = Wire(pair[1])
+    while not wire.receive():
+        pass
+    taken = wire.take(count)
+    for descriptor in taken:
+        os.close(descriptor)
+    assert len(taken) == count
+    client.close()
+
+
+def test_more_files_than_one_message_bears(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Told at once, and the next command goes its way."""
+    client = greeted(pair)
+    before = open_descriptors()
+    with pytest.raises(EnvironmentFailed, match="254 files, could not be handed to the launcher") as caught:
+        client.run(replace(REQUEST, data={str(number): b"" for number in range(254)}), Collect())
+    assert caught.value.remedy
+    assert open_descriptors() == before
+    client.run(REQUEST, Collect())
+    wire = Wire(pair[1])
+    frames: list[tuple[int, int, bytes]] = []
+    while not frames:
+        frames = wire.receive() or []
+    assert [number for _, number, _ in frames] == [2]
+    client.close()
+
+
 def test_facts_without_end_are_not_taken(pair: tuple[socket.socket, socket.socket]) -> None:
     """A message ``ready`` longer than any sandbox's is passed over; one that nests without end loses the launcher, not us."""
     client = greeted(pair)

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from orchestrator.agents import project
 from orchestrator.agents.project import PROJECT_FILES_OF
 from orchestrator.config.document import read_document
 from orchestrator.config.layers import Source, resolve
@@ -79,6 +80,32 @@ def test_globs_of_an_agent_of_the_users(tmp_path: Path, glob: str, found: list[s
     for path in ("a.hooks", "sub/x.hooks", ".mine/h"):
         put(tmp_path / path, HOOKS)
     assert [one.path for one in left_out(tmp_path, replace(CLAUDE, project_files=((glob, ""),)))] == found
+
+
+def test_more_than_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused, with a way out that leads out; what is granted does not count."""
+    monkeypatch.setattr(agent_files, "MAX_COVERED", 2)
+    for name in ("settings.json", "settings.local.json"):
+        put(tmp_path / ".claude" / name, HOOKS)
+    assert len(left_out(tmp_path, CLAUDE)) == 2
+    put(tmp_path / ".mcp.json", HOOKS)
+    with pytest.raises(PolicyRefused, match="3 of its files would act by themselves") as caught:
+        left_out(tmp_path, CLAUDE)
+    assert (caught.value.exit_code, caught.value.remedy) == (4, agent_files.FEWER)
+    assert len(left_out(tmp_path, replace(CLAUDE, grants=(grant(".mcp.json", HOOKS),)))) == 2
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_more_than_is_looked_at(tmp_path: Path, link: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a word of links where there is none."""
+    monkeypatch.setattr(project, "MAX_FOUND", 2)
+    for name in ("1.md", "2.md", "3.md"):
+        put(tmp_path / ".claude/agents" / name)
+    if link:
+        (tmp_path / ".mcp.json").symlink_to("/etc/passwd")
+    with pytest.raises(PolicyRefused, match="more than 2 files by which an agent acts") as caught:
+        left_out(tmp_path, CLAUDE)
+    assert ("remove the link" in (caught.value.remedy or "")) is link
 
 
 def test_a_large_file_cannot_be_granted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ SOURCES = {
     "workspace": "/w/app",
     "outbox": "/w/outbox",
     "empty": "/w/empty",
+    "neutral": "/w/neutral",
     "harvest": "/h/inside",
     "objects/app-1": "/c/app-1/objects",
 }
@@ -112,6 +113,17 @@ def test_of_an_image_all_but_what_is_made_fresh() -> None:
         targets & {"/etc/passwd", "/etc/shadow", "/etc/hosts", "/etc/resolv.conf", "/run", "/tmp", "/sys", "/proc", "/dev", "/home"}
         == set()
     )
+
+
+def test_covers_are_mounts_of_files_at_the_place() -> None:
+    """Read-only, after the workspace and its masks; as many as there may be need no descriptor."""
+    covers = tuple((f"/workspaces/app/.opencode/plugin/{number}.js", "0") for number in range(1000))
+    arguments = sandbox_arguments(confinement(covers=covers), place(False), b"filter")
+    found = mounts([word if isinstance(word, str) else f"<{word[1]}>" for word in arguments.options])
+    assert [mount for mount in found if mount[1] == "/w/neutral/0"] == [("--ro-bind", "/w/neutral/0", path) for path, _ in covers]
+    assert at(found, covers[0][0]) > at(found, "/workspaces/app/conf/key.pem") > at(found, "/workspaces/app")
+    assert arguments.data.keys() == sandbox_arguments(confinement(), place(False), b"filter").data.keys()
+    assert len(arguments.options) < 9000 // 2  # bubblewrap takes 9,000 words
 
 
 def test_masks_come_after_everything_that_could_uncover_them() -> None:
