@@ -7,11 +7,11 @@ message repeats the value.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from orchestrator.agents.mcp import REFERENCE, VARIABLE
+from orchestrator.agents.mcp.credentials import credential_in, credential_in_address, credentials_in_words, is_credential_name
 from orchestrator.egress.hosts import BadHost, parse_authority
-from orchestrator.egress.standins import looks_like_value
 from orchestrator.guard.sources.mcp import run_of
 from orchestrator.model.agent import McpServer
 from orchestrator.secrets.bindings import KNOWN
@@ -21,16 +21,7 @@ Problem = tuple[str, str]  # message, remedy
 _DEFAULT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*):-([^}]*)\}", re.ASCII)  # claude
 _FILLED_IN = re.compile(r"\$\{[^}]*\}|\{file:[^}]*\}")
 
-_CREDENTIAL_WORDS = frozenset([
-    "TOKEN", "KEY", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASS", "PASSPHRASE", "PWD", "PW", "AUTH", "AUTHORIZATION", "AUTHENTICATION",
-    "CREDENTIAL", "CREDENTIALS", "PAT", "BEARER", "COOKIE", "APIKEY", "JWT", "SIG", "SIGNATURE",
-])  # fmt: skip
-_CREDENTIAL_ENDS = ("TOKEN", "SECRET", "PASSWORD", "APIKEY", "PASSWD")
-_NOT_CREDENTIALS = frozenset(["PWD", "OLDPWD"])  # folders
-_HARMLESS_VALUES = frozenset(["", "true", "false", "yes", "no", "on", "off", "none", "0", "1"])
-_PASSWORD_IN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s@]*:[^/?#\s@]+@", re.ASCII)
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|ApiKey) +(?=\S+$)", re.IGNORECASE)
-_NAMED = re.compile(r"(-*[A-Za-z][A-Za-z0-9_.-]*)(?:=|:(?!/))(.*)", re.ASCII | re.DOTALL)  # not NAME:/FOLDER, a volume of docker
 _LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1", "0.0.0.0"])
 
 
@@ -52,12 +43,6 @@ def carry(found: Iterable[McpServer], secrets: frozenset[str]) -> Carried:
         if len(problems) == before:
             kept.append(carried)
     return Carried(tuple(kept), tuple(problems))
-
-
-def is_credential_name(name: str) -> bool:
-    """Whether what bears this name (a variable, a header, an option) is a credential, going by the name."""
-    words = [word for word in re.split(r"[^A-Z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()) if word]
-    return name.upper() not in _NOT_CREDENTIALS and any(word in _CREDENTIAL_WORDS or word.endswith(_CREDENTIAL_ENDS) for word in words)
 
 
 class _Carrier:
@@ -98,11 +83,15 @@ class _Carrier:
         text = _DEFAULT.sub(lambda found: f"${{{found[1]}}}" if found[1] in self.secrets else found[2], text)
         self._judge_references(name, text, what)
         scheme, literal = _without_scheme(text)
-        if not _is_credential(name, literal):
+        found = credential_in(name, literal)
+        if found is None:
             return text
         if secret in self.secrets:
             return f"{scheme}${{{secret}}}"
-        self._problem(f"its {what} {name} holds a credential", secret)
+        if found == name:
+            self._problem(f"its {what} {name} holds a credential", secret)
+        else:
+            self._problem_within(f"its {what} {name} holds a credential{_behind(found)}")
         return ""
 
     def _header(self, name: str, text: str) -> str:
@@ -121,14 +110,12 @@ class _Carrier:
     def _judge_words(self, words: tuple[str, ...]) -> None:
         """Words of a command cannot refer to a stand-in for every agent, so a credential among them has no way in."""
         for place, word in enumerate(words):
-            if place in self.settled:
-                continue
-            self._judge_references(f"word {place + 1}", word, "command's")
-            name, value = _named_value(word, words[place + 1] if place + 1 < len(words) else "")
-            if _is_credential(name, _without_scheme(value)[1]):
-                where = f"behind {name[:60]!r}" if is_credential_name(name) else f"in word {place + 1}"
-                remedy = "give it to the server by a variable in its env; " + _way_in("NAME", self._host())
-                self.problems.append((f"MCP server {self.server.name!r}: its command holds a credential {where}", remedy))
+            if place not in self.settled:
+                self._judge_references(f"word {place + 1}", word, "command's")
+        for place, name in credentials_in_words([_without_scheme(word)[1] for word in words], skip=frozenset(self.settled)):
+            where = _behind(name) if is_credential_name(name) else f" in word {place + 1}"
+            remedy = "give it to the server by a variable in its env; " + _way_in("NAME", self._host())
+            self.problems.append((f"MCP server {self.server.name!r}: its command holds a credential{where}", remedy))
 
     def _judge_url(self, url: str) -> None:
         self._judge_references("url", url, "address")
@@ -136,24 +123,22 @@ class _Carrier:
         if place is None:
             self.problems.append((f"MCP server {self.server.name!r}: its address is none of http or https", "write it as https://HOST/PATH"))
             return
-        parts = urlsplit(url)
-        query = parse_qsl(parts.query, keep_blank_values=True)
-        hidden = "@" in parts.netloc or any(_is_credential(name, value) for name, value in query)
-        if hidden or any(map(looks_like_value, parts.path.split("/"))):
+        if credential_in_address(REFERENCE.sub("", url)):
             remedy = f"give it by a header instead, and {_way_in(secret_of_header(self.server.name, 'Authorization'), place[1])}"
             self.problems.append((f"MCP server {self.server.name!r}: its address holds a credential", remedy))
 
     def _problem(self, text: str, secret: str) -> None:
         self.problems.append((f"MCP server {self.server.name!r}: {text}", _way_in(secret, self._host())))
 
+    def _problem_within(self, text: str) -> None:
+        """A stand-in for the whole text would not be read: it goes in place of the credential alone."""
+        secret = secret_of_header(self.server.name, "Authorization")
+        remedy = f"write ${{{secret}}} in its place, and {_way_in(secret, self._host())}"
+        self.problems.append((f"MCP server {self.server.name!r}: {text}", remedy))
+
     def _host(self) -> str:
         place = _place(self.server.url) if self.server.url else None
         return place[1] if place else "HOST"
-
-
-def _is_credential(name: str, text: str) -> bool:
-    by_name = is_credential_name(name) and text.strip().lower() not in _HARMLESS_VALUES
-    return by_name or bool(_PASSWORD_IN_URL.search(text)) or any(map(looks_like_value, re.split(r"[\s=:'\"/@,;]+", text)))
 
 
 def _without_scheme(text: str) -> tuple[str, str]:
@@ -163,14 +148,8 @@ def _without_scheme(text: str) -> tuple[str, str]:
     return scheme, REFERENCE.sub("", text[len(scheme) :])
 
 
-def _named_value(word: str, following: str) -> tuple[str, str]:
-    """What a word of a command gives a value: ``--token=x``, ``--token x``, ``TOKEN=x``, ``Authorization: x``. Nothing: it is a value."""
-    found = _NAMED.fullmatch(word)
-    if found:
-        return found[1].lstrip("-"), found[2].strip()
-    if word.startswith("-"):
-        return word.lstrip("-"), "" if following.startswith("-") else following
-    return "", word
+def _behind(name: str) -> str:
+    return f" behind {name[:60]!r}" if is_credential_name(name) else " within its text"
 
 
 def secret_of_header(server: str, header: str) -> str:

@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.mcp.carry import carry, is_credential_name, needed_rules
+from orchestrator.agents.mcp.carry import carry, needed_rules
+from orchestrator.agents.mcp.credentials import is_credential_name
 from orchestrator.model.agent import McpServer
 
 VALUE = "hunter2-hunter2"
+DRAWN = "Zk3vQ9xTb7LmW2pRd8sYcH4n"  # 24 characters by chance
+HEX = "9f86d081884c7d659a2feaa0c55ad015"
 NONE: frozenset[str] = frozenset()
 
 
@@ -27,13 +30,13 @@ def http(url: str = "https://mcp.example.org/x", **headers: str) -> McpServer:
 
 @pytest.mark.parametrize(
     "name",
-    ["TOKEN", "GITHUB_TOKEN", "GITHUB_PERSONAL_ACCESS_TOKEN", "api_key", "apiKey", "APIKEY", "X-Api-Key", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "DB_PASS", "Authorization", "Proxy-Authorization", "AUTH", "auth-header", "GH_PAT", "Cookie", "client_secret", "accessToken"],
+    ["TOKEN", "GITHUB_TOKEN", "GITHUB_PERSONAL_ACCESS_TOKEN", "api_key", "apiKey", "APIKEY", "X-Api-Key", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "PGPASS", "DB_PASS", "smtpPass", "secretKey", "SECRETACCESSKEY", "Authorization", "Proxy-Authorization", "AUTH", "auth-header", "GH_PAT", "Cookie", "client_secret", "accessToken"],
 )  # fmt: skip
 def test_names_of_credentials(name: str) -> None:
     assert is_credential_name(name)
 
 
-@pytest.mark.parametrize("name", ["PWD", "GIT_AUTHOR_NAME", "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "KEYBOARD", "MONKEY", "PATH", "COMPASS", "X-Team", "PATTERN", "", "keyword", "bypass"])
+@pytest.mark.parametrize("name", ["PWD", "GIT_AUTHOR_NAME", "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "KEYBOARD", "MONKEY", "PATH", "COMPASS", "X-Team", "PATTERN", "", "keyword", "bypass", "PGPASSFILE", "TOTAL_BYPASS"])
 def test_names_of_other_things(name: str) -> None:
     assert not is_credential_name(name)
 
@@ -92,6 +95,90 @@ def test_refused(server: McpServer, says: str, remedy: str) -> None:
     assert says in carried.problems[0][0]
     assert remedy in carried.problems[0][1]
     assert not any(VALUE in text or "x" * 40 in text or "a1B2" in text for problem in carried.problems for text in problem)
+
+
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        pytest.param(stdio(OPENAPI_MCP_HEADERS='{"Authorization": "Bearer ntn_abc"}'), "behind 'Authorization'", id="json"),
+        pytest.param(stdio(CONFIG='{"token":"x"}'), "behind 'token'", id="json-short"),
+        pytest.param(stdio(CONFIG='{"pin": {"apiKey": 4711}}'), "behind 'apiKey'", id="json-number"),
+        pytest.param(stdio(CONFIG='{"a":[{"b":"{\\"token\\":\\"x\\"}"}]}'), "within", id="json-in-json"),
+        pytest.param(stdio(CONFIG='{"a":' * 60 + '{"token":"x"}' + "}" * 60), "behind 'token'", id="json-deep"),
+        pytest.param(stdio(CONFIG='{"a":' * 90_000 + '"x"' + "}" * 90_000), "CONFIG holds", id="json-too-deep"),
+        pytest.param(stdio(CONFIG='[{"name":"Authorization","value":"x"}]'), "behind 'Authorization'", id="json-of-pairs"),
+        pytest.param(stdio(CONFIG='{"args":["--token","x"]}'), "behind 'token'", id="json-of-words"),
+        pytest.param(stdio(CONFIG='{"tokens":["x"], "password":["y"]}'), "behind 'password'", id="json-list"),
+        pytest.param(stdio(CONN=f"Server=h;User Id=u;Password={VALUE};"), "behind 'Password'", id="connection"),
+        pytest.param(stdio(CONN=f"Server=h; Access Token = {VALUE};"), "behind 'Access Token'", id="connection-with-blanks"),
+        pytest.param(stdio(CONN=f"host=h user=u password={VALUE}"), "behind 'password'", id="libpq"),
+        pytest.param(stdio(OPTS=f"a=1,api_key={VALUE}"), "behind 'api_key'", id="list"),
+        pytest.param(stdio(PGPASS=VALUE), "variable PGPASS", id="pgpass"),
+        pytest.param(stdio(OPTS=f"--user u --token {VALUE}"), "behind 'token'", id="options"),
+        pytest.param(stdio(START=f"exec foo -H 'X-Api-Key: {VALUE}'"), "behind 'X-Api-Key'", id="shell-in-env"),
+        pytest.param(stdio(LIKE=DRAWN), "variable LIKE", id="drawn"),
+        pytest.param(stdio(LIKE=HEX), "variable LIKE", id="drawn-hex"),
+        pytest.param(stdio(LIKE="k5tq2vhz7mxa3c4wjr6yb7od5nfe2usp"), "variable LIKE", id="drawn-base32"),
+        pytest.param(stdio(LIKE="qL8+Zr3v/Q9xTb7LmW2pRd8sYcH4n0aF/u5G="), "variable LIKE", id="drawn-base64"),
+        pytest.param(stdio(SESSION_ID=DRAWN), "variable SESSION_ID", id="session"),
+        pytest.param(stdio("sh", "-c", f"exec foo --token {VALUE}"), "command holds a credential behind", id="shell"),
+        pytest.param(stdio("sh", "-c", f"API_TOKEN='{VALUE}' foo"), "command holds a credential behind", id="shell-assignment"),
+        pytest.param(stdio("sh", "-c", f'sh -c "foo --token {VALUE}"'), "command holds a credential behind", id="shell-in-shell"),
+        pytest.param(stdio("sh", "-c", "foo <<EOF\n{\"token\":\"x1\"}\nEOF"), "command holds a credential behind", id="here-document"),
+        pytest.param(stdio("prog", "-t", DRAWN), "word 2", id="short-option"),
+        pytest.param(stdio("prog", "--config", '{"token":"x"}'), "command holds a credential behind", id="json-word"),
+        pytest.param(stdio("npx", "mcp-remote", f"https://h.example/s/{DRAWN}/mcp"), "word 3", id="segment-of-a-word"),
+        pytest.param(stdio("npx", "mcp-remote", "https://h.example/?a=1&token=x1"), "command holds a credential behind", id="query-of-a-word"),
+        pytest.param(http("https://mcp.example.org/x#token=x1"), "address holds", id="fragment"),
+        pytest.param(http("https://mcp.example.org/x?%74oken=x1"), "address holds", id="query-in-percents"),
+        pytest.param(http(f"https://mcp.example.org/x?a=1&q={DRAWN}"), "address holds", id="query-drawn"),
+        pytest.param(http(f"https://mcp.example.org/s/{DRAWN}/mcp"), "address holds", id="segment"),
+        pytest.param(http(f"https://mcp.example.org/#{DRAWN}"), "address holds", id="fragment-drawn"),
+        pytest.param(http("https://u@mcp.example.org/"), "address holds", id="user"),
+        pytest.param(http(X_Team=DRAWN), "header X-Team", id="header-drawn"),
+        pytest.param(http(X_Conf='{"token":"x1"}'), "behind 'token'", id="header-json"),
+    ],
+)  # fmt: skip
+def test_refused_within_texts(server: McpServer, says: str) -> None:
+    """What a name or a form gives away somewhere in a text, and long words by chance whatever they are called."""
+    carried = carry([server], NONE)
+    assert carried.servers == ()
+    message, remedy = carried.problems[0]
+    assert says in message
+    assert "--secret " in remedy
+    assert not any(secret in message + remedy for secret in (VALUE, DRAWN, HEX))
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(stdio(HEADERS='{"Authorization": "Bearer ${SRV_TOKEN}", "X-Team": "7"}'), id="json-with-a-reference"),
+        pytest.param(stdio(CONFIG='{"level":"debug","auth":false,"max_tokens":100,"token":""}'), id="json"),
+        pytest.param(stdio(CONFIG='{"broken": '), id="half-json"),
+        pytest.param(stdio(CONN="Server=h;User Id=u;Database=d;Password=${SRV_TOKEN};"), id="connection"),
+        pytest.param(stdio(PGPASSFILE="/home/u/.pgpass", PGHOST="db"), id="file-of-passwords"),
+        pytest.param(stdio(PROJECT="123e4567-e89b-12d3-a456-426614174000"), id="uuid"),
+        pytest.param(stdio(SHEET_ID=DRAWN, CLIENT_ID=HEX), id="named-an-id"),
+        pytest.param(stdio(MODEL="claude-sonnet-4-5-20250929", SINCE="20250929T101112.123456Z"), id="version"),
+        pytest.param(stdio(TAG="manylinux2014_x86_64-cp311-abi3-musllinux_1_2"), id="platform"),
+        pytest.param(stdio(FEATURES="enable_experimental_tools_2,mcpServerToolsByName"), id="names"),
+        pytest.param(stdio(WORDS="the quick brown fox; jumps over the lazy dog"), id="prose"),
+        pytest.param(stdio(DIR="/nix/store/8k2b1f0wz3xq5v7mphl9dn4rgc6jyasi-node-20.1/bin", P=f"/a:/b/{HEX}"), id="paths"),
+        pytest.param(stdio("npx", "-y", "@modelcontextprotocol/server-filesystem@2025.8.21", "."), id="package"),
+        pytest.param(stdio("uvx", "--from", f"git+https://github.com/a/b@{HEX}9a2feaa0", "b"), id="commit"),
+        pytest.param(stdio("prog", "--project-id", DRAWN), id="id-option"),
+        pytest.param(stdio("sh", "-c", "cd /work && exec foo --level debug > /tmp/log"), id="shell"),
+        pytest.param(stdio("sh", "-c", 'exec foo --token "$TOKEN"'), id="shell-variable"),
+        pytest.param(docker("-i", f"img@sha256:{HEX}{HEX}"), id="digest"),
+        pytest.param(http("https://mcp.example.org/v1/projects/123e4567-e89b-12d3-a456-426614174000?read_only=true&features=database,docs"), id="address"),
+        pytest.param(http(f"https://mcp.example.org/x?project_id={DRAWN}#top"), id="address-with-an-id"),
+        pytest.param(http("http://localhost:3000/some-rather-long-name-of-a-server/mcp"), id="long-segment"),
+        pytest.param(http(X_Team="platform-engineering-europe-west-1", X_Project_Id=DRAWN), id="headers"),
+    ],
+)  # fmt: skip
+def test_nearest_texts_pass(server: McpServer) -> None:
+    """References, ids by their form or name, versions, paths, pins."""
+    assert carry([server], frozenset(["SRV_TOKEN"])).problems == ()
 
 
 @pytest.mark.parametrize(
