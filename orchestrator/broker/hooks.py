@@ -16,9 +16,12 @@ from orchestrator.agents.hookconfig import TELLS, HooksConfig
 from orchestrator.agents.judge import Allow, Deny, ToolCall, judge_call, parse_call
 
 MAX_LINE = 4 << 20  # as in orchestrator/launcher/hook.py
-MAX_CLIENTS = 16  # further ones wait, and refuse by themselves when they have waited too long
-CLIENT_S = 15.0  # for a whole question, and again for its answer
+MAX_CLIENTS = 16  # at a time; a further one takes the place of the oldest that has not asked yet, or waits
+QUESTION_S = 5.0  # for a whole question
+GRACE_S = 0.25  # for so long after it came, a client without a question keeps its place
+CLIENT_S = 15.0  # for an answer to be taken
 MAX_EVENTS = 20_000
+MAX_EVENT_BYTES = 64 << 20  # of all events of a run
 MAX_INPUT = 2000  # characters of a call's arguments in an event
 MAX_NOTICES = 10
 _MAX_NOTICE = 2000
@@ -40,6 +43,7 @@ class HookSide:
         self._notices: list[str] = []
         self._begun: dict[str, float] = {}
         self._events = 0
+        self._event_bytes = 0
         self._beyond = {"allow": 0, "deny": 0}
 
     def listen(self, sock: socket.socket) -> None:
@@ -95,9 +99,8 @@ class HookSide:
         decision = "deny" if isinstance(verdict, Deny) else "allow"
         given = _arguments(document)
         with self._lock:
-            self._events += 1
             duration_s = self._duration(phase, call, given)
-            if self._events > MAX_EVENTS:
+            if self._is_full(0):
                 self._beyond[decision] += 1
                 return
         facts: dict[str, object] = {"agent": self._config.agent, "phase": phase, "decision": decision}
@@ -109,7 +112,17 @@ class HookSide:
             facts["input"] = self._redact(given)[:MAX_INPUT]
         elif isinstance(call, ToolCall):
             facts |= {"ok": call.ok, "duration_s": duration_s}
+        size = len(json.dumps(facts))
+        with self._lock:
+            if self._is_full(size):
+                self._beyond[decision] += 1
+                return
+            self._events += 1
+            self._event_bytes += size
         self._write("agent.tool", facts)
+
+    def _is_full(self, size: int) -> bool:
+        return self._events >= MAX_EVENTS or self._event_bytes + size > MAX_EVENT_BYTES
 
     def _duration(self, phase: str, call: ToolCall | Deny, given: str) -> float | None:
         """As the agent says, or from the question before to the one after. Gemini gives its calls no names."""
@@ -148,14 +161,15 @@ def _arguments(document: object) -> str:
 
 
 class Listener:
-    """Answers lines, one per connection, with a bounded number of clients at a time."""
+    """Answers lines, one per connection, with a bounded number of clients at a time. Clients that connect and say nothing do not keep
+    others out."""
 
     def __init__(self, sock: socket.socket, answer: Callable[[bytes], bytes]) -> None:
         self._sock = sock
         self._answer = answer
-        self._free = threading.BoundedSemaphore(MAX_CLIENTS)
-        self._lock = threading.Lock()
-        self._clients: set[socket.socket] = set()
+        self._changed = threading.Condition()
+        self._clients: dict[socket.socket, float] = {}  # each with the time when it came, in this order
+        self._asked: set[socket.socket] = set()  # those of them whose question is there
         self._closed = False
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name="hooks", daemon=True)
@@ -164,54 +178,63 @@ class Listener:
 
     def close(self) -> None:
         """No new client, and none of the present ones hears any more."""
-        with self._lock:
+        with self._changed:
             self._closed = True
             for client in self._clients:
                 with contextlib.suppress(OSError):
                     client.shutdown(socket.SHUT_RDWR)
+            self._changed.notify_all()
         self._wake.send(b"x")
         self._thread.join(CLIENT_S)
         for sock in (self._sock, self._wake, self._woken):
             sock.close()
 
     def _accept(self) -> None:
-        while True:
-            self._free.acquire()
-            client = self._next()
-            if client is None:
-                self._free.release()
-                return
-            threading.Thread(target=self._serve, args=(client,), name="hook", daemon=True).start()
-
-    def _next(self) -> socket.socket | None:
-        """The next client; None: it is closed."""
         ready = select.poll()
         ready.register(self._sock, select.POLLIN)
         ready.register(self._woken, select.POLLIN)
-        while True:
-            if self._woken.fileno() in dict(ready.poll()):
-                return None
+        while self._woken.fileno() not in dict(ready.poll()) and self._make_room():
             with contextlib.suppress(OSError):  # a client that is gone already
                 client, _ = self._sock.accept()
-                with self._lock:
-                    if not self._closed:
-                        self._clients.add(client)
-                        return client
-                client.close()
+                with self._changed:
+                    if self._closed:
+                        client.close()
+                        return
+                    self._clients[client] = time.monotonic()
+                threading.Thread(target=self._serve, args=(client,), name="hook", daemon=True).start()
+
+    def _make_room(self) -> bool:
+        """Wait for a place, or take it from the oldest client without a question; False: closed."""
+        with self._changed:
+            while not self._closed and len(self._clients) >= MAX_CLIENTS:
+                silent = next((client for client in self._clients if client not in self._asked), None)
+                left = None if silent is None else self._clients[silent] + GRACE_S - time.monotonic()
+                if silent is None or (left is not None and left > 0):
+                    self._changed.wait(left)
+                    continue
+                with contextlib.suppress(OSError):
+                    silent.shutdown(socket.SHUT_RDWR)  # its own thread closes it
+                del self._clients[silent]
+            return not self._closed
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            line = _read_line(client, time.monotonic() + CLIENT_S)
-            if line is not None and not self._closed:
+            line = _read_line(client, time.monotonic() + QUESTION_S)
+            with self._changed:
+                heard = line is not None and not self._closed and client in self._clients
+                if heard:
+                    self._asked.add(client)
+            if line is not None and heard:
                 client.settimeout(CLIENT_S)
                 client.sendall(self._answer(line))
         except Exception:  # noqa: BLE001 - the outermost place of this thread; a client without an answer refuses
             pass
         finally:
-            with self._lock:
-                self._clients.discard(client)
+            with self._changed:
+                self._clients.pop(client, None)
+                self._asked.discard(client)
+                self._changed.notify_all()
             client.close()
-            self._free.release()
 
 
 def _read_line(client: socket.socket, deadline: float) -> bytes | None:

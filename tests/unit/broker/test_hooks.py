@@ -177,13 +177,48 @@ def test_garbage_from_inside_is_refused(tmp_path: Path, line: bytes) -> None:
     assert json.loads(answer)["decision"] == "deny"
 
 
-def test_silent_clients_do_not_keep_others_out(tmp_path: Path) -> None:
-    """Fewer than are served at once; and closing does not wait for them."""
+@pytest.mark.parametrize("said", [b"", b'{"phase": '], ids=["nothing", "half-a-line"])
+def test_silent_clients_do_not_keep_others_out(tmp_path: Path, said: bytes) -> None:
+    """More than are served at once: the oldest lose their places; and closing does not wait for them."""
     with serving(tmp_path) as (broker, path), contextlib.ExitStack() as undo:
-        for _ in range(hooks.MAX_CLIENTS - 1):
-            undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)).connect(str(path))
+        for _ in range(40):
+            silent = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            silent.connect(str(path))
+            with contextlib.suppress(OSError):
+                silent.sendall(said)
         assert run(path, "pre", call("ls")).returncode == 0
         broker.quiet_hooks()
+
+
+def test_questions_that_are_asked_keep_their_places(tmp_path: Path) -> None:
+    """As many as there are places wait for their answers: the next one waits, and none of them is dropped."""
+    answering = threading.Semaphore(0)
+    asked = threading.Semaphore(0)
+
+    def answer(line: bytes) -> bytes:
+        asked.release()
+        answering.acquire()
+        return line + b"!\n"
+
+    def connected() -> socket.socket:
+        client = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        client.connect(str(tmp_path / "hook.sock"))
+        client.sendall(b"x\n")
+        client.settimeout(60)
+        return client
+
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(tmp_path / "hook.sock"))
+    sock.listen(64)
+    listener = hooks.Listener(sock, answer)
+    with contextlib.ExitStack() as undo:
+        undo.callback(listener.close)
+        clients = [connected() for _ in range(hooks.MAX_CLIENTS)]
+        for _ in clients:
+            asked.acquire()
+        clients.append(connected())
+        answering.release(len(clients))
+        assert [client.recv(10) for client in clients] == [b"x!\n"] * len(clients)
 
 
 def side(written: list[dict[str, object]], config: HooksConfig = CONFIG) -> HookSide:
@@ -216,6 +251,19 @@ def test_events_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["kind"] for row in written] == ["agent.tool", "agent.tool", "agent.tool.more"]
     assert len(str(written[0]["input"])) == hooks.MAX_INPUT
     assert (written[2]["allow"], written[2]["deny"]) == (2, 1)
+
+
+def test_the_size_of_all_events_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it calls are judged as before, and counted."""
+    monkeypatch.setattr(hooks, "MAX_EVENT_BYTES", 5000)
+    written: list[dict[str, object]] = []
+    one = side(written)
+    answers = [json.loads(one.answer(question(("curl " if number > 7 else "echo ") + "x" * 9000)))["decision"] for number in range(10)]
+    one.quiet()
+    assert answers == ["allow"] * 8 + ["deny"] * 2
+    assert [row["kind"] for row in written] == ["agent.tool", "agent.tool", "agent.tool.more"]
+    assert sum(len(json.dumps(row)) for row in written[:2]) < 5200
+    assert (written[2]["allow"], written[2]["deny"]) == (6, 2)
 
 
 def test_a_log_that_takes_nothing_refuses() -> None:
