@@ -7,6 +7,8 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from orchestrator import trees
@@ -25,12 +27,16 @@ MAX_GRANTED_BYTES = 1 << 20  # of a file that can be granted
 MAX_COVERED = 1000  # bubblewrap reads the list of mounts anew for each: 1,000 take 1.3 s, 2,000 take 5, on an idle machine
 FEWER = "remove files by which agents act from the repository, or use an agent that does not read them"
 MAX_SESSION_BYTES = 256 << 20
-MAX_SESSION_FILES = 20_000  # and folders
+MAX_SESSION_FILE_BYTES = 64 << 20  # a sparse file may say any size; what lies beside it is kept
+MAX_SESSION_FILES = 20_000  # and folders, in all
+SCANNED_AT_MOST = 200_000  # names of one folder, which are sorted, so that a second time takes the same ones
+MAX_SESSION_ROOTS = 5_000  # folders that lead to a profile's own ones
 MAX_SESSION_DEPTH = 20
 NOTES_SHOWN = 5
 _HOOK, _DOCKER_RUN = (Path(__file__).resolve().parent.parent / "launcher" / name for name in ("hook.py", "dockerrun.py"))
 _KNOWN_BY = 20  # characters by which Claude Code knows a key that was approved
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def agent_inputs(context: Context) -> tuple[tuple[str, bytes], ...]:
@@ -92,40 +98,72 @@ def furnish(context: Context, secrets: Sequence[BoundSecret]) -> None:
                 os.chown(name, plan.uid, plan.gid, dir_fd=folder, follow_symlinks=False)
 
 
-def keep_sessions(context: Context) -> None:
-    """Copy the agent's own session files out of the home, after it has ended. What is no plain file is left."""
+@dataclass(slots=True)
+class _Left:
+    """What was not taken of session files, and what there is still room for."""
+
+    bytes: int
+    entries: int
+    depth: int = MAX_SESSION_DEPTH
+    large: int = 0
+    beyond: int = 0
+    deep: int = 0
+    cut: bool = False
+
+    def words(self) -> str:
+        files = ((self.large, f"of more than {MAX_SESSION_FILE_BYTES >> 20} MiB each"), (self.beyond, "for which there was no room"))
+        parts = [f"{plural(count, 'file')} {why}" for count, why in files if count]
+        parts += [f"{plural(self.deep, 'folder')} more than {MAX_SESSION_DEPTH} deep"] if self.deep else []
+        parts += [f"what comes after the first {MAX_SESSION_FILES:,} files and folders"] if self.cut else []
+        return ", ".join(parts)
+
+
+def keep_sessions(context: Context) -> str | None:
+    """Copy the agent's own session files out of the home, after it has ended; may be repeated. What is no plain file is left.
+
+    Returns the folder that they are in, None where nothing was kept.
+    """
     agent, home, target = context.plan.agent, context.folder.home, context.folder.run / SESSIONS_FOLDER
     if not agent.sessions or not home.is_dir():
-        return
-    copied = 0
+        return kept_sessions(context)
+    left = _Left(MAX_SESSION_BYTES, MAX_SESSION_FILES)
     try:
         for below in agent.sessions:
             with suppress(FileNotFoundError, NotADirectoryError):
-                copied += _copy_out(home, below, target, MAX_SESSION_BYTES - copied)
-    except _TooMuch:
-        context.notes.append(f"the agent's session files are more than {MAX_SESSION_BYTES >> 20} MiB: only a part was kept")
+                _copy_out(home, below, target, left)
     except OSError as problem:
         context.notes.append(f"not all of the agent's session files were kept: {problem.strerror}")
+    if said := left.words():
+        room = f"{MAX_SESSION_BYTES >> 20} MiB in all"
+        context.notes.append(f"of the agent's session files only a part was kept (at most {room}); left out: {said}")
+    return kept_sessions(context)
+
+
+def kept_sessions(context: Context) -> str | None:
+    """The folder with the agent's own session files, None where there is none."""
+    target = context.folder.run / SESSIONS_FOLDER
+    return str(target) if target.is_dir() else None
 
 
 class _TooMuch(Exception):
-    """There is more than is kept."""
+    """There is more than is put back."""
 
 
-def _copy_out(home: Path, below: str, target: Path, room: int) -> int:
-    """Everything of one folder of the home. The bytes that were copied."""
+def _copy_out(home: Path, below: str, target: Path, left: _Left) -> None:
+    """Everything of one folder of the home for which there is room."""
     root = _opened(home, below)
-    copied = 0
     try:
-        for names, data in _files(root, room):
-            place = target.joinpath(below, *names)
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            place.write_bytes(data)
-            place.chmod(0o600)
-            copied += len(data)
+        _write(_files(root, (), left), target / below)
     finally:
         os.close(root)
-    return copied
+
+
+def _write(files: Iterator[tuple[tuple[str, ...], bytes]], target: Path) -> None:
+    for names, data in files:
+        place = target.joinpath(*names)
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.write_bytes(data)
+        place.chmod(0o600)
 
 
 def _opened(home: Path, below: str) -> int:
@@ -133,67 +171,72 @@ def _opened(home: Path, below: str) -> int:
     here = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for name in below.split("/"):
         try:
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            inner = os.open(name, _FOLDER, dir_fd=here)
         finally:
             os.close(here)
         here = inner
     return here
 
 
-def _files(folder: int, room: int) -> Iterator[tuple[tuple[str, ...], bytes]]:
-    """Plain files at and below an open folder, with the names that lead there."""
-    waiting: list[tuple[tuple[str, ...], int]] = [((), os.dup(folder))]
-    count = 0
-    try:
-        while waiting:
-            names, here = waiting.pop()
-            try:
-                for name in sorted(os.listdir(here)):
-                    mode = os.stat(name, dir_fd=here, follow_symlinks=False).st_mode
-                    count += 1
-                    if count > MAX_SESSION_FILES or len(waiting) > 500:
-                        raise _TooMuch
-                    if stat.S_ISDIR(mode) and len(names) < MAX_SESSION_DEPTH:
-                        with suppress(PermissionError):  # what it closed to itself, an agent does not go on with either
-                            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-                            waiting.append(((*names, name), inner))
-                    elif stat.S_ISREG(mode):
-                        data = _read(name, here, room)
-                        if data is not None:
-                            room -= len(data)
-                            yield (*names, name), data
-            finally:
-                os.close(here)
-    finally:
-        for _, left in waiting:
-            os.close(left)
+def _files(folder: int, names: tuple[str, ...], left: _Left) -> Iterator[tuple[tuple[str, ...], bytes]]:
+    """Plain files at and below an open folder, with the names that lead there. ``left`` learns what is not among them."""
+    with os.scandir(folder) as entries:
+        found = sorted(entry.name for entry in islice(entries, SCANNED_AT_MOST))
+    for name in found:
+        if left.entries <= 0:
+            left.cut = True
+            return
+        left.entries -= 1
+        mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode) and len(names) >= left.depth:
+            left.deep += 1
+        elif stat.S_ISDIR(mode):
+            with suppress(PermissionError):  # what it closed to itself, an agent does not go on with either
+                inner = os.open(name, _FOLDER, dir_fd=folder)
+                try:
+                    yield from _files(inner, (*names, name), left)
+                finally:
+                    os.close(inner)
+        elif stat.S_ISREG(mode) and (data := _read(name, folder, left)) is not None:
+            left.bytes -= len(data)
+            yield (*names, name), data
 
 
-def _read(name: str, folder: int, room: int) -> bytes | None:
-    """None: it is closed to us, or no plain file any more."""
+def _read(name: str, folder: int, left: _Left) -> bytes | None:
+    """None: it is closed to us, too large, or no plain file any more."""
     try:
         descriptor = os.open(name, _FILE, dir_fd=folder)
     except PermissionError:
         return None
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
             return None
-        data = file.read(room + 1)
-    if len(data) > room:
-        raise _TooMuch
-    return data
+        room = min(MAX_SESSION_FILE_BYTES, left.bytes)
+        data = file.read(room + 1) if facts.st_size <= room else b""
+    if facts.st_size > MAX_SESSION_FILE_BYTES or len(data) > MAX_SESSION_FILE_BYTES:
+        left.large += 1
+    elif facts.st_size > room or len(data) > room:
+        left.beyond += 1
+    else:
+        return data
+    return None
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Of our own run folder, where only plain files are."""
+    """Of our own run folder, where only plain files are, and never more than was kept: the folders that lead there come on top.
+
+    Raises:
+        _TooMuch: somebody has put more there.
+    """
+    left = _Left(MAX_SESSION_BYTES, MAX_SESSION_FILES + MAX_SESSION_ROOTS, 2 * MAX_SESSION_DEPTH)
     root = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for names, data in _files(root, MAX_SESSION_BYTES):
-            place = target.joinpath(*names)
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            place.write_bytes(data)
+        _write(_files(root, (), left), target)
     finally:
         os.close(root)
+    if left.words():
+        raise _TooMuch
 
 
 def left_out(workspace: Path, agent: AgentPlan) -> tuple[Neutral, ...]:

@@ -1,17 +1,23 @@
 """The agent's output while it works, what is read from it, and what it comes to."""
 
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
+from orchestrator.agents import schema
 from orchestrator.agents.budget import Budget, Finding
 from orchestrator.agents.schema import AgentEvent
 from orchestrator.model.plan import AgentPlan
 from orchestrator.model.record import AgentRecord, Outcome
 from orchestrator.run.agent_limits import AgentWatch
 from orchestrator.run.context import Context
-from orchestrator.run.folder import SESSIONS_FOLDER, TRANSCRIPT
+from orchestrator.run.folder import TRANSCRIPT
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.output import OutputSink
+
+MAX_REMEMBERED_BYTES = 1 << 20
+MAX_REMEMBERED_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +66,38 @@ class Agent:
             error=use.error,
             text=use.final_text,
             transcript=str(self.context.folder.run / TRANSCRIPT),
-            sessions=str(self.context.folder.run / SESSIONS_FOLDER) if self.context.plan.agent.sessions else None,
         )
 
     def close(self) -> None:
         self.sink.close()
         self.context.notes.extend(self.sink.notes)
+
+
+def remembered(context: Context, sessions: str | None) -> AgentRecord:
+    """What can be known of an agent when whoever heard it was killed: who it was, and its session by the first events it is said in."""
+    record, path = described(context.plan.agent), context.folder.run / TRANSCRIPT
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            head = file.read(MAX_REMEMBERED_BYTES)
+    except OSError:
+        return replace(record, sessions=sessions)
+    session, model = _said(head)
+    return replace(record, session=session, model=model or record.model, transcript=str(path), sessions=sessions)
+
+
+def _said(transcript: bytes) -> tuple[str | None, str | None]:
+    """(session, model): of the start, else of any event. The last line may be half of one."""
+    session: str | None = None
+    model: str | None = None
+    for line in transcript.splitlines()[:MAX_REMEMBERED_LINES]:
+        try:
+            event = schema.record(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+        session, model = session or schema.word(event.get("session")), model or schema.word(event.get("model"))
+        if session is not None and event.get("kind") == "start":
+            break
+    return session, model
 
 
 def described(plan: AgentPlan) -> AgentRecord:

@@ -272,7 +272,7 @@ def _work(context: Context, result: Result, interrupts: Interrupts, streams: Str
         result.outcome, result.agent = agent.finish(outcome)
     finally:
         agent.close()
-    keep_sessions(context)
+    result.agent = replace(result.agent, sessions=keep_sessions(context))
     if result.outcome.reason == "lost":
         broker_lost = getattr(context.recorder, "lost", False)
         why = "the broker was killed" if broker_lost else environment.describe_end()

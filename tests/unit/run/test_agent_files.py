@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -190,8 +191,8 @@ class Run:
         root = self.folder.run / "sessions"
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
-    def keep(self) -> None:
-        keep_sessions(cast(Context, self))
+    def keep(self) -> str | None:
+        return keep_sessions(cast(Context, self))
 
 
 @pytest.fixture
@@ -219,7 +220,8 @@ def test_plain_files_are_kept(run: Run) -> None:
 
 
 def test_nothing_to_keep(run: Run) -> None:
-    run.keep()
+    (run.home / ".more/empty").mkdir(parents=True)
+    assert run.keep() is None
     assert not (run.folder.run / "sessions").exists()
     assert run.notes == []
 
@@ -266,17 +268,59 @@ def test_deep_trees_end_somewhere(run: Run) -> None:
         here /= "d"
     run.keep()
     assert len(run.kept()) == agent_files.MAX_SESSION_DEPTH + 1
-    assert run.notes == []
+    assert "left out: 1 folder more than 20 deep" in " ".join(run.notes)
+    furnish(earlier(run), ())
 
 
-@pytest.mark.parametrize("bound", ["MAX_SESSION_BYTES", "MAX_SESSION_FILES"])
-def test_too_much_is_cut_and_told(run: Run, bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [
+        ("MAX_SESSION_BYTES", "left out: 2 files for which there was no room"),
+        ("MAX_SESSION_FILES", "left out: what comes after the first 3 files and folders"),
+    ],
+)
+def test_too_much_is_cut_and_told(run: Run, bound: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept can be gone on with."""
     monkeypatch.setattr(agent_files, bound, 3)
     for number in range(5):
         put(run.home / f".more/{number}", b"1")
-    run.keep()
+    assert run.keep() == str(run.folder.run / "sessions")
     assert sorted(run.kept()) == [".more/0", ".more/1", ".more/2"]
-    assert [note for note in run.notes if "only a part was kept" in note] == run.notes != []
+    assert ["only a part was kept" in note and note.endswith(said) for note in run.notes] == [True]
+    furnish(earlier(run), ())
+
+
+def test_as_many_files_as_are_kept_can_be_gone_on_with(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is one for all folders of a profile, and the folders that lead to them do not count."""
+    monkeypatch.setattr(agent_files, "MAX_SESSION_FILES", 6)
+    for number in range(5):
+        put(run.home / f".own/s/{number}/f")
+        put(run.home / f".more/{number}")
+    run.keep()
+    assert len(run.kept()) == 3
+    furnish(earlier(run), ())
+
+
+def test_a_file_that_is_too_large_is_left_out_alone(run: Run) -> None:
+    """A sparse one costs its maker nothing; what comes behind it is kept."""
+    put(run.home / ".more/a")
+    os.truncate(run.home / ".more/a", 10 << 30)
+    put(run.home / ".more/b")
+    os.truncate(run.home / ".more/b", agent_files.MAX_SESSION_FILE_BYTES + 1)
+    put(run.home / ".more/c", b"1")
+    run.keep()
+    assert run.kept() == {".more/c": b"1"}
+    assert "left out: 2 files of more than 64 MiB each" in " ".join(run.notes)
+    furnish(earlier(run), ())
+
+
+def test_keeping_may_be_repeated(run: Run) -> None:
+    """A recovery follows one that was killed."""
+    put(run.home / ".more/a/b", b"whole")
+    run.keep()
+    (run.folder.run / "sessions/.more/a/b").write_bytes(b"wh")
+    assert run.keep() is not None
+    assert run.kept() == {".more/a/b": b"whole"}
 
 
 def test_as_much_as_there_is_room_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,11 +336,14 @@ def test_as_much_as_there_is_room_for(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert run.notes != []
 
 
-def test_many_folders_are_cut_and_told(run: Run) -> None:
-    for number in range(600):
+def test_many_folders(run: Run) -> None:
+    """Side by side they hold no descriptors."""
+    for number in range(2000):
         (run.home / f".more/{number}").mkdir(parents=True)
+    put(run.home / ".more/1999/f")
     run.keep()
-    assert run.notes != []
+    assert len(run.kept()) == 1
+    assert run.notes == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything: run the tests as an ordinary user")
@@ -307,6 +354,13 @@ def test_what_is_closed_is_passed_over(run: Run) -> None:
     run.keep()
     (run.home / ".more/a").chmod(0o700)
     assert run.kept() == {".more/c": b"1"}
+
+
+def earlier(run: Run) -> Context:
+    """Going on with what was just kept."""
+    shutil.rmtree(run.paths.runs / "earlier000", ignore_errors=True)
+    shutil.copytree(run.folder.run, run.paths.runs / "earlier000")
+    return going_on(run)
 
 
 # --- the home ------------------------------------------------------------------------------------------------------------
@@ -338,8 +392,9 @@ def test_a_session_that_is_gone(run: Run) -> None:
 
 
 def test_a_session_that_is_too_much(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two folders may each have as much as one may."""
+    """Somebody has put more there than is ever kept."""
     monkeypatch.setattr(agent_files, "MAX_SESSION_FILES", 3)
+    monkeypatch.setattr(agent_files, "MAX_SESSION_ROOTS", 0)
     for number in range(4):
         put(run.paths.runs / f"earlier000/sessions/{number}")
     with pytest.raises(EnvironmentFailed, match="too much to go on with"):

@@ -12,9 +12,10 @@ from orchestrator.model.agent import Native
 from orchestrator.model.paths import paths_from
 from orchestrator.model.plan import AgentPlan, Plan
 from orchestrator.model.record import Outcome
+from orchestrator.run import agent_work
 from orchestrator.run.agent_limits import AgentWatch
 from orchestrator.run.agent_output import AgentSink
-from orchestrator.run.agent_work import Agent, described
+from orchestrator.run.agent_work import Agent, described, remembered
 from orchestrator.run.context import Context
 from orchestrator.run.folder import RunFolder, run_folder
 from orchestrator.run.output import OutputSink
@@ -91,8 +92,7 @@ def test_what_is_recorded(tmp_path: Path) -> None:
     assert (record.session, record.model, record.mode, record.version) == ("s1", "m1", "auto", "2.1.330")
     assert (record.cost_usd, record.text) == (0.5, "done")
     assert record.transcript.endswith("/0123456789/transcript.jsonl")
-    assert record.sessions.endswith("/0123456789/sessions")
-    assert ended(tmp_path / "other", BEGIN, DONE, replace(CLAUDE, sessions=()))[1].sessions is None
+    assert record.sessions is None  # they are not kept yet
 
 
 def test_an_agent_without_events(tmp_path: Path) -> None:
@@ -104,3 +104,45 @@ def test_before_it_has_said_anything() -> None:
     assert described(CLAUDE).native is None
     assert described(replace(CLAUDE, native=Native("earlier", "s"))).native == "earlier"
     assert described(CLAUDE).model == "asked"
+
+
+START = b'{"kind":"start","session":"s1","model":"m1"}\n'
+
+
+@pytest.mark.parametrize(
+    ("transcript", "known"),
+    [
+        pytest.param(START + b'{"kind":"message","session":"other"}\n', ("s1", "m1"), id="start"),
+        pytest.param(b'{"kind":"text","text":"hi"}\n' + START, ("s1", "m1"), id="later"),
+        pytest.param(b'{"kind":"start","model":"m1"}\n{"kind":"end","session":"s2"}\n', ("s2", "m1"), id="by-another-event"),
+        pytest.param(START[:-5], (None, "asked"), id="half-a-line"),
+        pytest.param(b"", (None, "asked"), id="empty"),
+        pytest.param(b"\xff\n[]\n1\nnull\n" + b"[" * 100_000 + b"\n" + START, ("s1", "m1"), id="no-events"),
+        pytest.param(b'{"kind":"start","session":7,"model":["x"]}\n', (None, "asked"), id="other-kinds"),
+        pytest.param(b"{}\n" * 3000 + START, (None, "asked"), id="too-late"),
+        pytest.param(b" " * agent_work.MAX_REMEMBERED_BYTES + START, (None, "asked"), id="too-far"),
+    ],
+)
+def test_what_a_killed_run_knew(tmp_path: Path, transcript: bytes, known: tuple[str | None, str]) -> None:
+    """Who it was, and the session that it named."""
+    folder = run_folder(paths_from({"AIENV_HOME": str(tmp_path), "HOME": str(tmp_path)}), "0123456789")
+    folder.run.mkdir(parents=True)
+    (folder.run / "transcript.jsonl").write_bytes(transcript)
+    record = remembered(cast(Context, Run(folder, cast(Plan, Planned(CLAUDE)))), "/kept")
+    assert (record.session, record.model) == known
+    assert (record.profile, record.version, record.sessions) == ("claude", "2.1.330", "/kept")
+    assert record.transcript is not None
+
+
+def test_a_killed_run_that_heard_nothing(tmp_path: Path) -> None:
+    """Also where a link or a folder stands in the transcript's place."""
+    folder = run_folder(paths_from({"AIENV_HOME": str(tmp_path), "HOME": str(tmp_path)}), "0123456789")
+    folder.run.mkdir(parents=True)
+    context = cast(Context, Run(folder, cast(Plan, Planned(CLAUDE))))
+    assert remembered(context, None) == described(CLAUDE)
+    (tmp_path / "other").write_bytes(START)
+    (folder.run / "transcript.jsonl").symlink_to(tmp_path / "other")
+    assert remembered(context, None) == described(CLAUDE)
+    (folder.run / "transcript.jsonl").unlink()
+    (folder.run / "transcript.jsonl").mkdir()
+    assert remembered(context, None) == described(CLAUDE)
