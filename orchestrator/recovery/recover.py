@@ -23,6 +23,8 @@ from orchestrator.model.record import CheckResult, Delivery, Harvest, Outcome, V
 from orchestrator.model.report import RunRecord
 from orchestrator.report.progress import Progress
 from orchestrator.run import folder as folders
+from orchestrator.run.agent_files import keep_sessions, kept_sessions
+from orchestrator.run.agent_work import remembered
 from orchestrator.run.bring_out import bring_out
 from orchestrator.run.context import Context, Workspace
 from orchestrator.run.execute import Result, attempt, finish, quiesce
@@ -129,6 +131,7 @@ def _recover(
     elif Step.DELIVER in state.ended:
         result.harvest = from_plain(Harvest, state.facts[Step.RECEIVE]["_harvest"])
         result.delivery = from_plain(Delivery, state.facts[Step.DELIVER]["_delivery"])
+        result.agent = remembered(context, kept_sessions(context))  # as the run kept them: checks have the same home
     return finish(context, result, lock, recovered=True)
 
 
@@ -160,12 +163,18 @@ def _report(folder: RunFolder) -> dict[str, Any] | None:
 def _finish_harvest(context: Context, result: Result) -> None:
     quiesce(context, result)
     failure, result.failure = result.failure, None
+    attempt(context, result, lambda: _remember(context, result))  # before the home goes with the work folder; nobody writes it any more
 
     def harvest() -> None:
         result.harvest, result.delivery = bring_out(context, None)
 
     attempt(context, result, harvest)
     result.failure = result.failure or failure
+
+
+def _remember(context: Context, result: Result) -> None:
+    """The agent's own session, by which it can go on. The killed process may have kept a part of it."""
+    result.agent = remembered(context, keep_sessions(context))
 
 
 def _plan(folder: RunFolder, state: JournalState) -> Plan | None:

@@ -1,10 +1,12 @@
 """An agent of the user's own: added from a manifest, and run like any other; what a repository brings is not one."""
 
+import json
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.product import ROOT, Aienv, commit
+from tests.e2e.product import ROOT, Aienv, commit, git
 
 NOTE_TAKER = ROOT / "examples/agents/note-taker.yaml"
 
@@ -73,3 +75,53 @@ def test_many_masked_files(local: Aienv, tmp_path: Path) -> None:
     assert code == 0, errors
     assert "left out" in seen
     assert "SECRET" not in seen
+
+
+SLEEPER = """version: 1
+title: Sleeper
+program: {image: sh}
+headless:
+  - -c
+  - |
+    mkdir -p ~/.sleeper/s && echo dreamt > ~/.sleeper/s/night
+    echo '{"type":"system","subtype":"init","session_id":"s-1","model":"m1","tools":[]}'
+    echo work > work; touch ready; sleep 300
+  - sleeper
+  - "{prompt}"
+resume:
+  - -c
+  - |
+    cat ~/.sleeper/s/night work > again
+    echo '{"type":"system","subtype":"init","session_id":"s-1","model":"m1","tools":[]}'
+    echo '{"type":"assistant","message":{"role":"assistant","content":[{"type":"text","text":"up"}]},"session_id":"s-1"}'
+    echo '{"type":"result","subtype":"success","is_error":false,"num_turns":1,"result":"done","session_id":"s-1","total_cost_usd":0}'
+  - sleeper
+  - "{session}"
+  - "{prompt}"
+sessions: [.sleeper/s]
+dialect: claude
+"""
+
+
+def test_its_session_after_a_kill(product: Aienv, tmp_path: Path) -> None:
+    """``kill -9`` of aienv: whoever finishes the run keeps the session too, and the agent goes on with it, on top of its work."""
+    (tmp_path / "sleeper.yaml").write_text(SLEEPER)
+    assert product("agents", "add", str(tmp_path / "sleeper.yaml")).code == 0
+    process = product.start("--agent", "sleeper", "Sleep and dream")
+    deadline = time.monotonic() + 60
+    while not list(product.home.glob("work/*/workspace/*/ready")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)
+    while not list(product.home.glob("runs/*/report.json")) and time.monotonic() < deadline + 60:
+        time.sleep(0.05)  # the broker finishes it
+    done = product("resume", "last", "Go on", "--json")
+    assert done.code == 0, done.errors
+    assert [file["path"] for file in done.document["result"]["changed_files"]] == ["again"]
+    branch = done.document["result"]["branch"]
+    assert git("show", f"{branch}:again", cwd=product.cwd) == "dreamt\nwork\n"
+    first = json.loads((product.home / "runs" / done.document["agent"]["native"] / "report.json").read_bytes())
+    told = {name: first["agent"][name] for name in ("profile", "session", "model")}
+    assert told == {"profile": "sleeper", "session": "s-1", "model": "m1"}
+    assert (first["status"], first["recovered"]) == ("interrupted", True)
+    assert Path(first["agent"]["sessions"], ".sleeper/s/night").read_text() == "dreamt\n"
