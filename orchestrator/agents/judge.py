@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from orchestrator.agents.shellwords import Simple, simple_commands
@@ -21,7 +22,10 @@ Kind = Literal["read", "write", "run", "fetch", "other"]
 MAX_COMMAND = 64 << 10  # characters of one shell text
 MAX_WORDS = 3000
 MAX_PATHS = 1000
+MAX_PATH_TEXT = 4 << 20  # characters of all names of files of one call, each with its folder
 _MAX_PATH = 4096
+_MAX_NAMES = 5000  # in one call, also of a command's words
+_MAX_WILDCARDS = 4000  # characters
 _MAX_DEPTH = 6  # of sh -c within sh -c
 _MAX_NESTING = 40  # of JSON
 
@@ -185,13 +189,21 @@ def judge_call(call: ToolCall, rules: DenyRules) -> Allow | Deny:
     """Deny names the first rule that refuses it."""
     if call.kind == "fetch" and rules.fetch:
         return Deny(f"{call.tool} is denied by this run's policy: nothing here reads the web", "deny.fetch")
-    for path in call.paths:
-        if glob := _denied_file(path, call.cwd, rules.read):
-            return Deny(f"{path!r} is denied by this run's policy: {glob!r} holds secrets", glob)
-    return Allow() if call.command is None else _judge_text(call.command, call.cwd, rules, 0)
+    files = _Files(call.cwd, rules.read)
+    try:
+        for path in call.paths:
+            if glob := files.denied(path):
+                return _denied_by(glob, path)
+        return Allow() if call.command is None else _judge_text(call.command, files, rules, 0)
+    except _TooLarge:
+        return _shape("it is too large to be judged: too many names of files, or too long ones; do it in parts")
 
 
-def _judge_text(text: str, cwd: str, rules: DenyRules, depth: int) -> Allow | Deny:
+def _denied_by(glob: str, path: str) -> Deny:
+    return Deny(f"{path[:200]!r} is denied by this run's policy: {glob!r} holds secrets", glob)
+
+
+def _judge_text(text: str, files: "_Files", rules: DenyRules, depth: int) -> Allow | Deny:
     if not rules.run and not rules.read:
         return Allow()
     if len(text) > MAX_COMMAND:
@@ -203,24 +215,25 @@ def _judge_text(text: str, cwd: str, rules: DenyRules, depth: int) -> Allow | De
         return _shape(f"the command has more than {MAX_WORDS:,} words; write it to a file and run that")
     fed = any(_is_fed(words) for command in commands if (words := _effective(command.words)))
     for command in commands:
-        answer = _judge_command(command, fed, cwd, rules, depth)
+        answer = _judge_command(command, fed, files, rules, depth)
         if isinstance(answer, Deny):
             return answer
     return Allow()
 
 
-def _judge_command(command: Simple, fed: bool, cwd: str, rules: DenyRules, depth: int) -> Allow | Deny:
-    for words in _starts(command.words):
+def _judge_command(command: Simple, fed: bool, files: "_Files", rules: DenyRules, depth: int) -> Allow | Deny:
+    started = list(_starts(command.words))
+    for words in started:
         for rule in rules.run:
             if _begins(words, rule.split()):
                 return Deny(f"{rule!r} is denied by this run's policy", rule)
-    for word in (*command.reads, *_shown_files(command.words)):
+    for word in (*command.reads, *_shown_files(started)):
         for path in _path_parts(word):
-            if glob := _denied_file(path, cwd, rules.read):
-                return Deny(f"{path!r} is denied by this run's policy: {glob!r} holds secrets", glob)
-    scripts = [text for words in _starts(command.words) for text in _scripts(words)]
+            if glob := files.denied(path):
+                return _denied_by(glob, path)
+    scripts = [text for words in started for text in _scripts(words)]
     for text in (*scripts, *(command.bodies if fed else ())):
-        answer = _judge_text(text, cwd, rules, depth + 1)
+        answer = _judge_text(text, files, rules, depth + 1)
         if isinstance(answer, Deny):
             return answer
     return Allow()
@@ -343,9 +356,9 @@ _MADE_NEXT = frozenset(["-o", "-out", "-keyout", "--output"])
 _PARTS = re.compile(r"[=:@,]")
 
 
-def _shown_files(words: list[str]) -> Iterator[str]:
-    """Words that may name files whose content the command shows or carries off."""
-    for found in _starts(words):
+def _shown_files(started: Iterable[list[str]]) -> Iterator[str]:
+    """Words that may name files whose content these programs show or carry off."""
+    for found in started:
         if not found:
             continue
         name, rest = posixpath.basename(found[0]), found[1:]
@@ -377,23 +390,58 @@ def _path_parts(word: str) -> list[str]:
     return list(dict.fromkeys([word, *_PARTS.split(word)]))
 
 
-def _denied_file(path: str, cwd: str, globs: tuple[str, ...]) -> str | None:
-    """The glob that denies a file of that name, or a folder whose files it denies. Where links lead is not known here."""
-    if not path or not globs:
-        return None
-    if len(path) > _MAX_PATH or path.count("/") > 200:
-        return "shape"
-    whole = posixpath.normpath(path[1:] if path.startswith("~") else posixpath.join(cwd, path)).lstrip("/")
-    for candidate in (whole, f"{whole}/any"):
-        if masked_paths((candidate,), SandboxRules(globs, HARMLESS, ())):
-            return next((glob for glob in globs if masked_paths((candidate,), SandboxRules((glob,), HARMLESS, ()))), globs[0])
-    return _meant_by_wildcard(whole, globs)
+class _TooLarge(Exception):
+    """What one call names is more than is looked at."""
 
 
-def _meant_by_wildcard(path: str, globs: tuple[str, ...]) -> str | None:
-    """``cat .e*``: a shell's pattern that fits a hidden file of the list. Others (``*.json``) fit too much to mean one."""
-    name = path.rpartition("/")[2]
-    if not name.startswith(".") or not any(sign in name for sign in "*?["):
+class _Files:
+    """What the rules say of the files that one call names, from its folder; bounded for all of them together."""
+
+    def __init__(self, cwd: str, globs: tuple[str, ...]) -> None:
+        self._globs = globs
+        self._cwd = posixpath.normpath(cwd) if globs else "/"
+        self._depth = _depth_that_counts(globs)
+        self._left = MAX_PATH_TEXT
+        self._wildcards_left = _MAX_WILDCARDS
+        self._seen: set[str] = set()
+
+    def denied(self, path: str) -> str | None:
+        """The glob that denies a file of that name, or a folder whose files it denies. Where links lead is not known here.
+
+        Raises:
+            _TooLarge: nobody knows.
+        """
+        if not path or not self._globs or path in self._seen:
+            return None
+        self._seen.add(path)
+        self._left -= len(path) + len(self._cwd)
+        if len(path) > _MAX_PATH or self._left < 0 or len(self._seen) > _MAX_NAMES:
+            raise _TooLarge
+        whole = posixpath.normpath(path[1:] if path.startswith("~") else posixpath.join(self._cwd, path)).lstrip("/")
+        if self._depth is not None:
+            whole = "/".join(whole.rsplit("/", self._depth)[-self._depth :])
+        elif (steps := whole.count("/") * len(self._globs)) > 0:
+            self._left -= steps * 10  # each is compared, which takes longer than reading it
+        for candidate in (whole, f"{whole}/any"):
+            if masked_paths((candidate,), SandboxRules(self._globs, HARMLESS, ())):
+                return next((one for one in self._globs if masked_paths((candidate,), SandboxRules((one,), HARMLESS, ()))), self._globs[0])
+        return self._meant_by_wildcard(whole)
+
+    def _meant_by_wildcard(self, path: str) -> str | None:
+        """``cat .e*``: a shell's pattern that fits a hidden file of the list. Others (``*.json``) fit too much to mean one."""
+        name = path.rpartition("/")[2]
+        if not name.startswith(".") or not any(sign in name for sign in "*?["):
+            return None
+        self._wildcards_left -= len(name)
+        if self._wildcards_left < 0:
+            raise _TooLarge
+        plain = [glob for glob in self._globs if "/" not in glob and not any(sign in glob for sign in "*?[")]
+        return next((glob for glob in plain if masked_paths((glob,), SandboxRules((name,), (), ()))), None)
+
+
+@lru_cache(maxsize=8)
+def _depth_that_counts(globs: tuple[str, ...]) -> int | None:
+    """How many names at the end of a path decide, as globs fit at any depth; None: all of them."""
+    if any("**" in glob or glob.endswith("/") for glob in globs):
         return None
-    plain = [glob for glob in globs if "/" not in glob and not any(sign in glob for sign in "*?[")]
-    return next((glob for glob in plain if masked_paths((glob,), SandboxRules((name,), (), ()))), None)
+    return max((glob.count("/") for glob in globs), default=0) + 2

@@ -355,3 +355,37 @@ def test_long_hostile_texts_are_answered(unit: str) -> None:
     """Text that could make a reader go back and forth is read once: the longest that is read at all does not hold up the suite."""
     assert isinstance(shell(unit * (MAX_COMMAND // len(unit))), (Allow, Deny))
     assert isinstance(judge_call(ToolCall("Read", "read", (unit * (4000 // len(unit)),)), RULES), (Allow, Deny))
+
+
+FOLDERS = DenyRules(read=("secrets/", "a/**/key", ".env"))
+
+
+@pytest.mark.parametrize(
+    ("paths", "cwd", "rules", "answer"),
+    [
+        pytest.param(["/" * 190] * 999, "/" * 3000, RULES, Allow(), id="slashes"),
+        pytest.param([f"{'a/' * 90}{number}" for number in range(999)], "/a" * 1500, RULES, Allow(), id="deep"),
+        pytest.param([f"{'a/' * 2000}{number}" for number in range(999)], "/a" * 1500, RULES, "shape", id="too-deep"),
+        pytest.param([f"{'a/' * 90}{number}" for number in range(999)], "/a" * 1500, FOLDERS, "shape", id="deep-and-every-folder-counts"),
+        pytest.param([f".{'a*' * 90}{number}" for number in range(999)], "/w", RULES, "shape", id="wildcards"),
+        pytest.param([f"src/package/module{number}.py" for number in range(999)], "/workspaces/project", FOLDERS, Allow(), id="ordinary"),
+        pytest.param([*["src/a.py"] * 998, ".env"], "/workspaces/project", RULES, ".env", id="the-last-one"),
+        pytest.param(["/w/secrets/a/b/c"], "/w", FOLDERS, "secrets/", id="below-a-folder"),
+        pytest.param(["b"], "/w/secrets/a", FOLDERS, "secrets/", id="in-a-folder"),
+        pytest.param(["../../x/key"], "/w/a/b/c", FOLDERS, "a/**/key", id="any-folders"),
+        pytest.param(["../x/id"], "/home/u/.ssh/y", RULES, Allow(), id="beside-two-names"),
+        pytest.param(["../id"], "/home/u/.ssh/y", RULES, ".ssh/*", id="two-names"),
+    ],
+)
+def test_many_names_of_files(paths: list[str], cwd: str, rules: DenyRules, answer: object) -> None:
+    """All of one call are judged, or it is refused: what comes is bounded."""
+    given = judge_call(ToolCall("Read", "read", tuple(paths), cwd=cwd), rules)
+    assert (given.rule if isinstance(given, Deny) else given) == answer
+
+
+def test_many_names_in_a_command() -> None:
+    """Also parts of words are names."""
+    assert shell("cat " + "".join(f"{number}:" for number in range(1000))) == Allow()
+    answer = shell("cat " + "".join(f"{number}:" for number in range(10_000)))
+    assert isinstance(answer, Deny)
+    assert "too large to be judged" in answer.reason
