@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from orchestrator.egress.rules import rule_text
-from orchestrator.model.plan import Plan
+from orchestrator.model.plan import AgentPlan, Plan
 from orchestrator.report.text import duration, plural, printable, size
 
 MODES = {
@@ -29,7 +29,7 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
     yield "repository", f"{repo.location} at {repo.commit or 'no commit yet'}" + (f" ({repo.branch})" if repo.branch else "")
     if repo.changes:
         yield "changes", f"{plural(repo.changes.files, 'uncommitted file')}, {repo.changes.digest}"
-    yield "command", " ".join(plan.agent.argv)
+    yield from _agent(plan.agent)
     yield "backend", f"{plan.backend} ({plan.isolation}), as uid {plan.uid}"
     if plan.image:
         yield "image", f"{plan.image.reference} = {plan.image.id}"
@@ -50,6 +50,19 @@ def _rows(plan: Plan, digest: str) -> Iterable[tuple[str, str]]:
         yield "verify", command
     yield "result", plan.output.branch or f"branch aienv/{plan.task}-<run id>"
     yield "digest", digest
+
+
+def _agent(agent: AgentPlan) -> Iterable[tuple[str, str]]:
+    if agent.profile != "command":
+        facts = (f"{agent.profile} {agent.version}".strip(), agent.model or "its own model", f"permission mode {agent.mode}")
+        yield "agent", ", ".join((*facts, "asks aienv before each tool call" if agent.deny is not None else "without hooks"))
+        if agent.servers:
+            yield "  mcp", ", ".join(agent.servers)
+        for file in agent.files:
+            yield "  file", f"{file.path}{' (read-only)' if file.locked else ''}"
+        if agent.native is not None:
+            yield "  session", f"{agent.native.session} of run {agent.native.run}"
+    yield "command", " ".join(agent.argv)
 
 
 def _devcontainer(plan: Plan) -> Iterable[tuple[str, str]]:

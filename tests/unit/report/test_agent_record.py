@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
+from orchestrator.config.document import read_document
+from orchestrator.config.layers import Source, resolve
+from orchestrator.model.agent import DenyRules, Native
 from orchestrator.model.guard import NO_DOCKER_USE
 from orchestrator.model.network import NO_USE
+from orchestrator.model.plan import AgentText
 from orchestrator.model.record import AgentRecord, Outcome, Teardown
 from orchestrator.model.report import AuditFacts, RunRecord
 from orchestrator.report.build import exit_code, report_document, status_of
+from orchestrator.report.plan_text import plan_lines
 from orchestrator.report.summary import summary_lines
+from tests.unit.test_policy import plan as whole_plan
 
 CLAUDE = AgentRecord(
     "claude", "2.1.330", "bypass", "m1", "s1", 3, 4, 1, (("input", 1200), ("output", 34)), 0.0712, "success", None, "done",
@@ -103,3 +109,15 @@ def test_a_problem_is_told() -> None:
     assert told.startswith("agent   has not done its work: API error")
     assert told.isprintable()
     assert not [one for one in summary_lines(record()) if "has not done its work" in one]
+
+
+def test_a_plan_names_its_agent() -> None:
+    """Which program, in which mode, with which files and servers; a plain command has a command alone."""
+    plain = whole_plan(resolve([Source("user", read_document(b"{}", "user", "config").values)]))
+    assert not any(line.startswith("agent:") for line in plan_lines(plain, "d"))
+    files = (AgentText("/etc/x/y", "", True), AgentText("/home/agent/z", "", False))
+    known = replace(plain.agent, profile="claude", version="1", mode="plan", deny=DenyRules())
+    agent = replace(known, files=files, servers=("pg",), native=Native("r", "s"))
+    lines = [" ".join(line.split()) for line in plan_lines(replace(plain, agent=agent), "d")]
+    assert "agent: claude 1, its own model, permission mode plan, asks aienv before each tool call" in lines
+    assert {"file: /etc/x/y (read-only)", "file: /home/agent/z", "mcp: pg", "session: s of run r"} <= set(lines)
