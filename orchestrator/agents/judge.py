@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 from orchestrator.agents.shellwords import Simple, simple_commands
@@ -214,6 +215,7 @@ def _judge_text(text: str, files: "_Files", rules: DenyRules, depth: int) -> All
     if sum(len(command.words) for command in commands) > MAX_WORDS:
         return _shape(f"the command has more than {MAX_WORDS:,} words; write it to a file and run that")
     fed = any(_is_fed(words) for command in commands if (words := _effective(command.words)))
+    _mark_handed_on(commands)
     for command in commands:
         answer = _judge_command(command, fed, files, rules, depth)
         if isinstance(answer, Deny):
@@ -227,11 +229,11 @@ def _judge_command(command: Simple, fed: bool, files: "_Files", rules: DenyRules
         for rule in rules.run:
             if _begins(words, rule.split()):
                 return Deny(f"{rule!r} is denied by this run's policy", rule)
-    for word in (*command.reads, *_shown_files(started)):
+    for word in (*command.reads, *_shown_files(command, started)):
         for path in _path_parts(word):
             if glob := files.denied(path):
                 return _denied_by(glob, path)
-    scripts = [text for words in started for text in _scripts(words)]
+    scripts = dict.fromkeys([*(text for words in started for text in _scripts(words)), *_started_texts(command.words)])
     for text in (*scripts, *(command.bodies if fed else ())):
         answer = _judge_text(text, files, rules, depth + 1)
         if isinstance(answer, Deny):
@@ -241,22 +243,38 @@ def _judge_command(command: Simple, fed: bool, files: "_Files", rules: DenyRules
 
 # --- commands
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
-_KEYWORDS = frozenset(["!", "{", "}", "if", "then", "elif", "else", "while", "until", "do", "time", "coproc", "builtin"])
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\[[^\]]*\])?\+?=")
+_KEYWORDS = frozenset(["!", "{", "}", "if", "then", "elif", "else", "while", "until", "do", "coproc", "builtin"])
 # Programs that start another: their options with a value, and how many words stand before the other's name.
 _WRAPPERS: Mapping[str, tuple[str, int]] = {
     "sudo": ("-u -g -h -p -C -D -R -T --user --group", 0), "doas": ("-u -C", 0), "env": ("-u -C --unset --chdir", 0), "command": ("", 0),
     "exec": ("-a", 0), "nohup": ("", 0), "setsid": ("", 0), "nice": ("-n", 0), "ionice": ("-c -n -p", 0), "stdbuf": ("-i -o -e", 0),
     "timeout": ("-k -s --signal --kill-after", 1), "xargs": ("-n -I -P -L -d -E -s -a", 0), "busybox": ("", 0), "watch": ("-n", 0),
-    "strace": ("-o -e -p -s", 0), "chroot": ("", 1), "flock": ("-w", 1), "unshare": ("", 0), "npx": ("", 0), "parallel": ("-j", 0),
+    "strace": ("-o -e -p -s", 0), "chroot": ("", 1), "flock": ("-w", 1), "unshare": ("", 0), "npx": ("-p --package", 0),
+    "parallel": ("-j", 0), "time": ("-f -o", 0), "taskset": ("", 1), "chrt": ("-T -P -D", 1), "setpriv": ("", 0), "gosu": ("", 1),
+    "su-exec": ("", 1), "runuser": ("-u -g -G", 0), "fakeroot": ("", 0), "unbuffer": ("", 0), "nsenter": ("-t -S -G", 0),
+    "ltrace": ("-o -e -p -s", 0), "uvx": ("--from --with -p --python", 0), "bunx": ("", 0),
 }  # fmt: skip
-_SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "su"])
+# The same with a word of their own in front.
+_RUNNERS = frozenset([
+    ("uv", "run"), ("poetry", "run"), ("pipenv", "run"), ("pipx", "run"), ("hatch", "run"), ("pdm", "run"), ("bundle", "exec"),
+    ("npm", "exec"), ("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "dlx"), ("yarn", "exec"), ("mise", "exec"),
+])  # fmt: skip
+_SHELLS = frozenset(["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"])
+_SHELL_OPTIONS_WITH_VALUE = frozenset(["-o", "+o", "-O", "+O", "--rcfile", "--init-file"])
+_TAKE_SCRIPT = frozenset(["su", "script", "runuser", "flock"])  # behind -c, wherever it stands
 _EXEC_WORDS = frozenset(["-exec", "-execdir", "-ok", "-okdir"])
+_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
+_SPLIT_STRING = re.compile(r"(?:-[A-Za-z0]*S|--split-string=)(.+)", re.DOTALL)
+_SPLIT_OPTION = re.compile(r"-[A-Za-z0-9]*S|--split-string")
 _OPTIONS_WITH_VALUE: Mapping[str, frozenset[str]] = {
-    "git": frozenset(["-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"]),
-    "npm": frozenset(["--prefix", "-w", "--workspace", "--registry", "--tag"]),
-    "cargo": frozenset(["--manifest-path", "--config", "-Z", "-C"]),
-}
+    "git": frozenset(["-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env", "--attr-source"]),
+    "npm": frozenset([
+        "--prefix", "-C", "-w", "--workspace", "--registry", "--tag", "--access", "--otp", "--loglevel", "--userconfig", "--globalconfig",
+        "--cache", "--scope", "--before", "--omit", "--include", "--auth-type", "--script-shell",
+    ]),
+    "cargo": frozenset(["--manifest-path", "--config", "-Z", "-C", "--color"]),
+}  # fmt: skip
 
 
 def _effective(words: list[str]) -> list[str]:
@@ -264,15 +282,35 @@ def _effective(words: list[str]) -> list[str]:
     at = 0
     while at < len(words):
         name = posixpath.basename(words[at])
-        if words[at] in _KEYWORDS or _ASSIGNMENT.match(words[at]):
+        if words[at] == "function" or (words[at] == "coproc" and words[at + 2 : at + 3] == ["{"]):
+            at += 2
+        elif words[at] in _KEYWORDS or _ASSIGNMENT.match(words[at]):
             at += 1
         elif name == "command" and words[at + 1 : at + 2] in (["-v"], ["-V"]):
             return []  # asks whether there is one
         elif name in _WRAPPERS and at + 1 < len(words):
             at = _after_wrapper(words, at, *_WRAPPERS[name])
+        elif (name, *words[at + 1 : at + 2]) in _RUNNERS and at + 2 < len(words):
+            at = _after_wrapper(words, at + 1, "-p --package --with --python", 0)
+        elif _PYTHON.fullmatch(name) and (module := _module(words, at)) is not None:
+            return module
         else:
             break
     return words[at:]
+
+
+def _module(words: list[str], at: int) -> list[str] | None:
+    """``python -m twine upload`` is ``twine upload``."""
+    for number in range(at + 1, len(words)):
+        if words[number] == "-m":
+            return words[number + 1 :]
+        if words[number].startswith("-m"):
+            return [words[number][2:], *words[number + 1 :]]
+        if not words[number].startswith("-") and words[number - 1] not in ("-W", "-X"):
+            break
+        if "c" in words[number] and words[number].startswith("-"):
+            break
+    return None
 
 
 def _after_wrapper(words: list[str], at: int, options: str, positions: int) -> int:
@@ -281,7 +319,7 @@ def _after_wrapper(words: list[str], at: int, options: str, positions: int) -> i
     while at < len(words):
         if words[at] in valued:
             at += 2
-        elif (words[at].startswith("-") and len(words[at]) > 1) or _ASSIGNMENT.match(words[at]):
+        elif words[at].startswith("-") or _ASSIGNMENT.match(words[at]):
             at += 1
         elif positions:
             at, positions = at + 1, positions - 1
@@ -312,30 +350,66 @@ def _begins(words: list[str], rule: list[str]) -> bool:
             wanted += 1
         elif words[at] in valued:
             at += 1
-        elif not words[at].startswith("-"):
+        elif not words[at].startswith(("-", "+")):
             return False
         at += 1
     return wanted == len(rule)
 
 
 def _scripts(words: list[str]) -> Iterator[str]:
-    """Shell text in the arguments of a command."""
+    """Shell text in the arguments of a program."""
     if not words:
         return
     name = posixpath.basename(words[0])
     if name == "eval":
         yield " ".join(words[1:])
+    elif name == "trap":
+        yield from [word for word in words[1:] if word != "--"][:1]
     elif name in _SHELLS:
-        for number, word in enumerate(words[1:], start=1):
-            if word.startswith("-") and not word.startswith("--") and "c" in word:
-                yield from words[number + 1 : number + 2]
+        yield from _shell_script(words)
+    elif name in _TAKE_SCRIPT:
+        yield from _behind_c(words)
     elif any(blank in words[0] for blank in " \t\n"):  # env -S 'curl x'
         yield words[0]
 
 
+def _shell_script(words: list[str]) -> Iterator[str]:
+    """What a shell runs with ``-c``: the first word that is no option, as in ``sh -c -e -- 'x'``."""
+    has_script, at = False, 1
+    while at < len(words) and words[at].startswith(("-", "+")):
+        has_script |= words[at].startswith("-") and not words[at].startswith("--") and "c" in words[at]
+        has_script |= words[at] == "--command"  # fish
+        at += 2 if words[at] in _SHELL_OPTIONS_WITH_VALUE else 1
+    if has_script:
+        yield from words[at : at + 1]
+
+
+def _behind_c(words: list[str]) -> Iterator[str]:
+    for before, word in pairwise(words):
+        if before in ("--command", "--session-command") or (re.fullmatch("-[A-Za-z]*c", before) and not word.startswith("-")):
+            yield word
+        elif word.startswith("--command="):
+            yield word.partition("=")[2]
+
+
+def _started_texts(words: list[str]) -> Iterator[str]:
+    """Shell text in the arguments of programs that start others: ``env -S'curl x'``, ``script -c 'curl x' f``."""
+    names = [posixpath.basename(word) for word in words]
+    if "env" in names:
+        yield from (found[1] for word in words if (found := _SPLIT_STRING.fullmatch(word)))
+        yield from (word for before, word in pairwise(words) if _SPLIT_OPTION.fullmatch(before) and " " in word)
+    if not _TAKE_SCRIPT.isdisjoint(names):
+        yield from _behind_c(words)
+
+
 def _is_fed(words: list[str]) -> bool:
     """A shell that reads what it does from its standard input."""
-    return posixpath.basename(words[0]) in _SHELLS and all(word.startswith("-") and "c" not in word for word in words[1:])
+    if posixpath.basename(words[0]) not in _SHELLS and posixpath.basename(words[0]) != "su":
+        return False
+    options = [word for word in words[1:] if word.startswith("-") and not word.startswith("--")]
+    has_script = any("c" in word for word in options)
+    others = [word for word in words[1:] if not word.startswith("-") and word != "/dev/stdin"]
+    return not has_script and (not others or any("s" in word for word in options))
 
 
 # --- files
@@ -345,49 +419,110 @@ _SHOW_NOTHING = frozenset(
     ["echo", "printf", "ls", "rm", "touch", "mkdir", "rmdir", "test", "[", "[[", "chmod", "chown", "stat", "cd", "export", "unset", "find",
      "which", "type", "basename", "dirname", "realpath", "case", "pushd", "local", "declare", "ssh-keygen"]
 )  # fmt: skip
-_GIT_SHOWS_NOTHING = frozenset(["add", "rm", "check-ignore", "ls-files", "status", "commit", "mv", "checkout", "restore", "clean"])
+_GIT_SHOWS_NOTHING = frozenset(["add", "rm", "check-ignore", "ls-files", "status", "commit", "mv", "checkout", "restore", "clean", "tag"])
+_GIT_READS = frozenset(["-F", "--file", "-t", "--template"])
+_NAMES_FILES = frozenset(["ls", "echo", "printf", "realpath", "readlink"])  # whose output another command may open
+_FIND_NAMES = frozenset(["-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename"])
 _LAST_IS_MADE = frozenset(["cp", "mv", "ln", "install", "rsync"])
+_TARGET_FIRST = re.compile(r"-[A-Za-z]*t.*|--target-directory(?:=.*)?", re.DOTALL)
 _PATTERN_FIRST = frozenset(["grep", "egrep", "fgrep", "rg", "ag", "ack", "sed", "awk", "gawk"])
 _TAKES_CODE: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("python", "python3", "node", "ruby", "perl", "php", "bun", "deno"), frozenset(["-c", "-e", "-r", "-p", "eval"])),
 }
+_CODE_OPTION = re.compile(r"-[A-Za-z]*[ce]")
 _IN_CODE = re.compile(r"""['"`]([^\s'"`]+)""")  # process.env is no file, open('.env') is
 _MADE_NEXT = frozenset(["-o", "-out", "-keyout", "--output"])
 _PARTS = re.compile(r"[=:@,]")
+_PATTERN_OPTION = re.compile(r"-[A-Za-z]*e|--regexp|--expression")
+_PATTERN_GIVEN = re.compile(r"-e.+|--regexp=.*|--expression=.*|-[A-Za-z]*f|-f.+|--file(?:=.*)?", re.DOTALL)
 
 
-def _shown_files(started: Iterable[list[str]]) -> Iterator[str]:
-    """Words that may name files whose content these programs show or carry off."""
+def _shown_files(command: Simple, started: Iterable[list[str]]) -> Iterator[str]:
+    """Words that may name files whose content the programs of a command show or carry off."""
     for found in started:
         if not found:
             continue
         name, rest = posixpath.basename(found[0]), found[1:]
-        if name in _SHOW_NOTHING or (name == "git" and any(word in _GIT_SHOWS_NOTHING for word in rest[:3])):
-            continue
-        if name in _LAST_IS_MADE:
-            rest = rest[:-1]
-        if name in _PATTERN_FIRST or (name == "git" and rest[:1] == ["grep"]):
-            rest = _without_pattern(rest[1:] if name == "git" else rest)
-        code = _TAKES_CODE.get(name, frozenset())
-        for before, word in zip(("", *rest), rest, strict=False):
-            if before in code:
-                yield from _IN_CODE.findall(word)
-            elif before not in _MADE_NEXT and not any(blank in word for blank in " \t\n"):
-                yield word
+        if name == "find":
+            programs = {posixpath.basename(word) for before, word in pairwise(found) if before in _EXEC_WORDS}
+            if _is_opened(command.within) or not programs <= _SHOW_NOTHING:
+                yield from _looked_for(found)
+        elif name in _NAMES_FILES and _is_opened(command.within):
+            yield from (word for word in rest if not any(blank in word for blank in " \t\n"))
+        elif name == "git" and (rest := _without_options(rest))[:1] and rest[0] in _GIT_SHOWS_NOTHING:
+            yield from (word for before, word in pairwise(rest) if before in _GIT_READS)
+            yield from (word[2:] for word in rest if word.startswith("-F"))
+            yield from (word for word in rest if word.startswith(("--file=", "--template=")))
+        elif name not in _SHOW_NOTHING:
+            yield found[0]
+            yield from _arguments(name, rest)
+            if name in _TAKES_CODE and all(word.startswith("-") for word in rest):
+                yield from (text for body in command.bodies for text in _IN_CODE.findall(body))
+
+
+def _arguments(name: str, rest: list[str]) -> Iterator[str]:
+    if name in _LAST_IS_MADE and (name == "rsync" or not any(map(_TARGET_FIRST.fullmatch, rest))):
+        rest = rest[:-1]
+    if name in _PATTERN_FIRST or (name == "git" and rest[:1] == ["grep"]):
+        rest = _without_pattern(rest[1:] if name == "git" else rest)
+    code = _TAKES_CODE.get(name, frozenset())
+    for before, word in zip(("", *rest), rest, strict=False):
+        if before in code or (code and _CODE_OPTION.fullmatch(before)):
+            yield from _IN_CODE.findall(word)
+        elif before not in _MADE_NEXT and not any(blank in word for blank in " \t\n"):
+            yield word
+
+
+def _mark_handed_on(commands: list[Simple]) -> None:
+    """What is piped to ``xargs`` stands among the words of what it starts."""
+    seen: set[int] = set()
+    for command in commands:
+        if id(command.pipeline) not in seen and any(posixpath.basename(word) in ("xargs", "parallel") for word in command.words[:4]):
+            seen.add(id(command.pipeline))
+            for other in command.pipeline:
+                if other is command:
+                    break
+                other.within = command
+
+
+def _is_opened(outer: Simple | None) -> bool:
+    """Whether a command opens what another writes among its words: ``cat $(ls .env)``, but not ``x=$(ls .env)``."""
+    words = _effective(outer.words) if outer else []
+    name = posixpath.basename(words[0]) if words else ""
+    if name == "git":
+        return _without_options(words[1:])[:1] != [] and _without_options(words[1:])[0] not in _GIT_SHOWS_NOTHING
+    return bool(words) and name not in _SHOW_NOTHING
+
+
+def _looked_for(words: list[str]) -> Iterator[str]:
+    """Where ``find`` begins, and the names that it looks for."""
+    first = next((number for number, word in enumerate(words) if number and word.startswith(("-", "!", "("))), len(words))
+    yield from words[1:first]
+    behind = [number for number, word in enumerate(words[:-1]) if number and word in _FIND_NAMES and words[number - 1] not in ("!", "-not")]
+    yield from (words[number + 1] for number in behind)
+
+
+def _without_options(words: list[str]) -> list[str]:
+    """From the first word that is git's own command."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _OPTIONS_WITH_VALUE["git"] else 1
+    return words[at:]
 
 
 def _without_pattern(words: list[str]) -> list[str]:
-    """What ``grep`` looks for is no file."""
-    explicit = [number for number, word in enumerate(words) if word in ("-e", "--regexp", "--expression")]
-    if explicit:
+    """What ``grep`` looks for is no file; the file that it takes this from is."""
+    explicit = {number for number, word in enumerate(words) if _PATTERN_OPTION.fullmatch(word)}
+    if explicit or any(map(_PATTERN_GIVEN.fullmatch, words)):
         return [word for number, word in enumerate(words) if number - 1 not in explicit]
     first = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
     return [*words[:first], *words[first + 1 :]]
 
 
 def _path_parts(word: str) -> list[str]:
-    """``--file=.env``, ``HEAD:.env``, ``@.env``."""
-    return list(dict.fromkeys([word, *_PARTS.split(word)]))
+    """``--file=.env``, ``HEAD:.env``, ``@.env``, ``-f.env``."""
+    attached = [word[2:]] if word.startswith("-") and not word.startswith("--") else []
+    return list(dict.fromkeys([word, *_PARTS.split(word), *attached]))
 
 
 class _TooLarge(Exception):

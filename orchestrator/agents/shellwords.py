@@ -4,16 +4,23 @@ Not a shell: variables, aliases, arithmetic and brace expansion are not followed
 wants to hide a command can.
 """
 
+import re
 from dataclasses import dataclass, field
+
+_WITH_ESCAPES = re.compile(r"(?:[^'\\]|\\.)*", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|([\\'\"?nt]))")
 
 
 @dataclass(slots=True)
 class Simple:
-    """One command: ``words`` without quotes, ``reads`` what it is redirected from, ``bodies`` of here documents and here strings."""
+    """One command: ``words`` without quotes, ``reads`` what it is redirected from, ``bodies`` of here documents and here strings.
+    ``within``: the command among whose words its output stands. ``pipeline``: the commands from ``|`` to ``|``, this one among them."""
 
     words: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+    within: "Simple | None" = None
+    pipeline: "list[Simple]" = field(default_factory=list, repr=False)
 
 
 @dataclass(slots=True)
@@ -27,12 +34,22 @@ class _Frame:
     quoted: bool = False  # within double quotes
     after: str = ""  # what the next word is: "<", ">", "<<", "<<-", "<<<"
     bare: bool = True  # nothing of the word was quoted
+    within: Simple | None = None
+    pipeline: list[Simple] = field(default_factory=list)
 
 
 def simple_commands(text: str) -> list[Simple]:
     reader = _Reader(text)
     reader.read()
     return reader.found
+
+
+def _unescaped(found: "re.Match[str]") -> str:
+    byte, short, long, octal, sign = found.groups()
+    if sign is not None:
+        return {"n": "\n", "t": "\t"}.get(sign, sign)
+    number = int(octal, 8) & 0xFF if octal is not None else int(byte or short or long, 16)
+    return chr(number) if number < 0x110000 else found[0]
 
 
 class _Reader:
@@ -78,8 +95,10 @@ class _Reader:
             else:
                 frame.bare = False
                 self._put(two[1:], 2)
-        elif character == "'" or two == "$'":
-            self._single(len(two) if two == "$'" else 1)
+        elif two == "$'":
+            self._single_with_escapes()
+        elif character == "'":
+            self._single()
         elif character == '"':
             frame.quoted, frame.started, frame.bare = True, True, False
             self._at += 1
@@ -103,7 +122,7 @@ class _Reader:
             self._redirection()
         elif character == "(":
             self._end_command()
-            self._open(")", 1)
+            self._open(")", 1, is_word=False)
         elif character == ")" and frame.closing == ")":
             self._close(1)
         elif character == "\n":
@@ -111,8 +130,8 @@ class _Reader:
             self._at += 1
             self._read_documents()
         elif character in ";&|)":
-            self._end_command()
-            self._at += 1
+            self._end_command(piped=character == "|" and two != "||")
+            self._at += 2 if two in ("||", "|&") else 1
         else:
             self._put(character, 1)
 
@@ -122,13 +141,21 @@ class _Reader:
         frame.started = True
         self._at += width
 
-    def _single(self, width: int) -> None:
-        frame, start = self._frames[-1], self._at + width
+    def _single(self) -> None:
+        frame, start = self._frames[-1], self._at + 1
         end = self._text.find("'", start)
         end = len(self._text) if end < 0 else end
         frame.word.append(self._text[start:end])
         frame.started, frame.bare = True, False
         self._at = end + 1
+
+    def _single_with_escapes(self) -> None:
+        """``$'\\x63url'``."""
+        frame, found = self._frames[-1], _WITH_ESCAPES.match(self._text, self._at + 2)
+        body = found[0] if found else ""
+        frame.word.append(_ESCAPE.sub(_unescaped, body))
+        frame.started, frame.bare = True, False
+        self._at += 2 + len(body) + 1
 
     def _separator_variable(self) -> int:
         """``$IFS`` stands for a blank."""
@@ -136,9 +163,11 @@ class _Reader:
 
     # --- levels
 
-    def _open(self, closing: str, width: int) -> None:
-        self._frames[-1].started = True
-        self._frames.append(_Frame(closing))
+    def _open(self, closing: str, width: int, *, is_word: bool = True) -> None:
+        """``is_word``: what is opened stands for a part of a word; a group of commands does not."""
+        outer = self._frames[-1]
+        outer.started |= is_word
+        self._frames.append(_Frame(closing, within=outer.command if is_word else outer.within))
         self._at += width
 
     def _close(self, width: int) -> None:
@@ -173,13 +202,17 @@ class _Reader:
             self._documents.append((word, frame.after == "<<-", command))
         frame.word, frame.started, frame.after, frame.bare = [], False, "", True
 
-    def _end_command(self) -> None:
+    def _end_command(self, *, piped: bool = False) -> None:
         self._end_word()
         frame = self._frames[-1]
         frame.after = ""
         command, frame.command = frame.command, Simple()
+        command.within, command.pipeline = frame.within, frame.pipeline
         if command.words or command.reads or command.bodies or any(command is one for _, _, one in self._documents[-1:]):
             self.found.append(command)
+            frame.pipeline.append(command)
+            if not piped:
+                frame.pipeline = []
 
     def _read_documents(self) -> None:
         for delimiter, tabs, command in self._documents:
