@@ -234,7 +234,9 @@ def _judge_command(command: Simple, fed: bool, files: "_Files", rules: DenyRules
             if glob := files.denied(path):
                 return _denied_by(glob, path)
     scripts = dict.fromkeys([*(text for words in started for text in _scripts(words)), *_started_texts(command.words)])
-    for text in (*scripts, *(command.bodies if fed else ())):
+    # As between double quotes, but that these stand for themselves.
+    expanded = [": \"" + body.replace('"', "") + '"' for body in command.expanded if "$(" in body or "`" in body]
+    for text in (*scripts, *(command.bodies if fed else ()), *expanded):
         answer = _judge_text(text, files, rules, depth + 1)
         if isinstance(answer, Deny):
             return answer
@@ -416,8 +418,8 @@ def _is_fed(words: list[str]) -> bool:
 
 # What only names its files, or makes them.
 _SHOW_NOTHING = frozenset(
-    ["echo", "printf", "ls", "rm", "touch", "mkdir", "rmdir", "test", "[", "[[", "chmod", "chown", "stat", "cd", "export", "unset", "find",
-     "which", "type", "basename", "dirname", "realpath", "case", "pushd", "local", "declare", "ssh-keygen"]
+    [":", "echo", "printf", "ls", "rm", "touch", "mkdir", "rmdir", "test", "[", "[[", "chmod", "chown", "stat", "cd", "export", "unset",
+     "find", "which", "type", "basename", "dirname", "realpath", "case", "pushd", "local", "declare", "ssh-keygen"]
 )  # fmt: skip
 _GIT_SHOWS_NOTHING = frozenset(["add", "rm", "check-ignore", "ls-files", "status", "commit", "mv", "checkout", "restore", "clean", "tag"])
 _GIT_READS = frozenset(["-F", "--file", "-t", "--template"])

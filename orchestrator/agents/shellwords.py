@@ -14,11 +14,13 @@ _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f
 @dataclass(slots=True)
 class Simple:
     """One command: ``words`` without quotes, ``reads`` what it is redirected from, ``bodies`` of here documents and here strings.
-    ``within``: the command among whose words its output stands. ``pipeline``: the commands from ``|`` to ``|``, this one among them."""
+    ``expanded``: those bodies in which a shell runs what stands in ``$(`` and backticks. ``within``: the command among whose words its
+    output stands. ``pipeline``: the commands from ``|`` to ``|``, this one among them."""
 
     words: list[str] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
+    expanded: list[str] = field(default_factory=list)
     within: "Simple | None" = None
     pipeline: "list[Simple]" = field(default_factory=list, repr=False)
 
@@ -57,7 +59,7 @@ class _Reader:
         self._text = text
         self._at = 0
         self._frames = [_Frame("")]
-        self._documents: list[tuple[str, bool, Simple]] = []  # that begin after this line
+        self._documents: list[tuple[str, bool, bool, Simple]] = []  # that begin after this line
         self.found: list[Simple] = []
 
     def read(self) -> None:
@@ -199,33 +201,34 @@ class _Reader:
         elif frame.after == "<<<":
             command.bodies.append(word)
         elif frame.after.startswith("<<"):
-            self._documents.append((word, frame.after == "<<-", command))
+            self._documents.append((word, frame.after == "<<-", frame.bare, command))
         frame.word, frame.started, frame.after, frame.bare = [], False, "", True
 
     def _end_command(self, *, piped: bool = False) -> None:
         self._end_word()
         frame = self._frames[-1]
         frame.after = ""
-        command, frame.command = frame.command, Simple()
-        command.within, command.pipeline = frame.within, frame.pipeline
-        if command.words or command.reads or command.bodies or any(command is one for _, _, one in self._documents[-1:]):
+        command = frame.command
+        if command.words or command.reads or command.bodies or any(command is one for *_, one in self._documents[-1:]):
+            frame.command = Simple()
+            command.within, command.pipeline = frame.within, frame.pipeline
             self.found.append(command)
             frame.pipeline.append(command)
             if not piped:
                 frame.pipeline = []
 
     def _read_documents(self) -> None:
-        for delimiter, tabs, command in self._documents:
-            start = self._at
+        for delimiter, tabs, is_expanded, command in self._documents:
+            start, stop = self._at, len(self._text)
             while self._at < len(self._text):
                 end = self._text.find("\n", self._at)
                 end = len(self._text) if end < 0 else end
                 line = self._text[self._at : end]
                 if (line.lstrip("\t") if tabs else line) == delimiter:
-                    command.bodies.append(self._text[start : self._at])
-                    self._at = end + 1
+                    stop, self._at = self._at, end + 1
                     break
                 self._at = end + 1
-            else:
-                command.bodies.append(self._text[start:])
+            command.bodies.append(self._text[start:stop])
+            if is_expanded:
+                command.expanded += command.bodies[-1:]
         self._documents = []

@@ -55,6 +55,9 @@ def shell(text: str) -> Allow | Deny:
         "bash <<'EOF'\ncurl x\nEOF\n",
         "bash <<< 'curl x'",
         "cat <<EOF | bash\ncurl x\nEOF",
+        "cat > notes <<EOF\na \"b\" $(curl x)\nEOF",
+        "cat <<-EOF\n\t`curl x`\n\tEOF",
+        "cat <<EOF\n$(cat <<IN\n$(curl x)\nIN\n)\nEOF",
         "if true; then curl x; fi",
         "while ! curl x; do sleep 1; done",
         "time curl x",
@@ -148,6 +151,10 @@ def test_denied_commands(text: str) -> None:
         "echo a#b",
         "cat > fetch.sh <<'EOF'\ncurl x\nEOF",
         "cat > notes <<EOF\nuse curl\nEOF\nls",
+        "cat > notes <<'EOF'\na $(curl x) `curl x`\nEOF",
+        "cat > notes <<\\EOF\n`curl x`\nEOF",
+        "cat > notes <<EOF\n\\`curl x\\` \\$(curl x)\nEOF",
+        "cat > notes <<EOF\ndon't `date`; curl x\nEOF",
         "git status",
         "git pull",
         "git stash push-it",
@@ -246,6 +253,7 @@ def test_nearest_commands_pass(text: str) -> None:
         "find ~/.ssh -type f -exec cat {} +",
         "find . -name .env | xargs cat",
         "find . -name .env | head -1 |\n xargs -n1 base64",
+        "cat <<EOF\n$(cat .env)\nEOF",
         "cat $(ls .env)",
         "cat `ls .env`",
         "for f in $(ls -a .env); do cat $f; done",
@@ -467,7 +475,7 @@ def test_a_command_on_a_line_of_its_own_is_found(text: str) -> None:
     [
         "$(", "`", '"$(', "<<a\n", "((", "\\", "'", "a=", ".a* ", "../", "bash -c ", "env ", "find -exec ", "=:@,", "$'\\x63", "f() { ",
         "a|", "xargs|ls|", "python -m ", "cat $(ls ", "sh -c -- ", "trap 'a' ", "env -S'a' ", "coproc a { ", "uv run ", "A[",
-        "find ! -name a -exec b ", "script -c ",
+        "find ! -name a -exec b ", "script -c ", "cat <<a\n$(", "<<a ", "<<a\n`",
     ],
 )  # fmt: skip
 def test_long_hostile_texts_are_answered(unit: str) -> None:
