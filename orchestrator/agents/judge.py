@@ -433,7 +433,8 @@ _TAKES_CODE: Mapping[str, frozenset[str]] = {
 }
 _CODE_OPTION = re.compile(r"-[A-Za-z]*[ce]")
 _IN_CODE = re.compile(r"""['"`]([^\s'"`]+)""")  # process.env is no file, open('.env') is
-_MADE_NEXT = frozenset(["-o", "-out", "-keyout", "--output"])
+_NOT_READ_NEXT = frozenset(["-o", "-out", "-keyout", "--output", "--exclude", "--exclude-dir"])
+_LEFT_OUT = ("!", "--exclude=", "--exclude-dir=")  # rg -g '!.env'
 _PARTS = re.compile(r"[=:@,]")
 _PATTERN_OPTION = re.compile(r"-[A-Za-z]*e|--regexp|--expression")
 _PATTERN_GIVEN = re.compile(r"-e.+|--regexp=.*|--expression=.*|-[A-Za-z]*f|-f.+|--file(?:=.*)?", re.DOTALL)
@@ -471,7 +472,7 @@ def _arguments(name: str, rest: list[str]) -> Iterator[str]:
     for before, word in zip(("", *rest), rest, strict=False):
         if before in code or (code and _CODE_OPTION.fullmatch(before)):
             yield from _IN_CODE.findall(word)
-        elif before not in _MADE_NEXT and not any(blank in word for blank in " \t\n"):
+        elif before not in _NOT_READ_NEXT and not word.startswith(_LEFT_OUT) and not any(blank in word for blank in " \t\n"):
             yield word
 
 
