@@ -437,6 +437,7 @@ _NOT_READ_NEXT = frozenset(["-o", "-out", "-keyout", "--output", "--exclude", "-
 _LEFT_OUT = ("!", "--exclude=", "--exclude-dir=")  # rg -g '!.env'
 _PARTS = re.compile(r"[=:@,]")
 _PATTERN_OPTION = re.compile(r"-[A-Za-z]*e|--regexp|--expression")
+_SEARCH_VALUES = frozenset(["-g", "--glob", "--iglob", "--include", "-A", "-B", "-C", "-m"])
 _PATTERN_GIVEN = re.compile(r"-e.+|--regexp=.*|--expression=.*|-[A-Za-z]*f|-f.+|--file(?:=.*)?", re.DOTALL)
 
 
@@ -518,7 +519,8 @@ def _without_pattern(words: list[str]) -> list[str]:
     explicit = {number for number, word in enumerate(words) if _PATTERN_OPTION.fullmatch(word)}
     if explicit or any(map(_PATTERN_GIVEN.fullmatch, words)):
         return [word for number, word in enumerate(words) if number - 1 not in explicit]
-    first = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
+    places = (number for number, (before, word) in enumerate(pairwise(["", *words])) if not word.startswith("-") and before not in _SEARCH_VALUES)
+    first = next(places, len(words))
     return [*words[:first], *words[first + 1 :]]
 
 
