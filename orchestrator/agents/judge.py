@@ -519,8 +519,8 @@ def _without_pattern(words: list[str]) -> list[str]:
     explicit = {number for number, word in enumerate(words) if _PATTERN_OPTION.fullmatch(word)}
     if explicit or any(map(_PATTERN_GIVEN.fullmatch, words)):
         return [word for number, word in enumerate(words) if number - 1 not in explicit]
-    places = (number for number, (before, word) in enumerate(pairwise(["", *words])) if not word.startswith("-") and before not in _SEARCH_VALUES)
-    first = next(places, len(words))
+    pairs = enumerate(pairwise(["", *words]))
+    first = next((number for number, (before, word) in pairs if not word.startswith("-") and before not in _SEARCH_VALUES), len(words))
     return [*words[:first], *words[first + 1 :]]
 
 
