@@ -77,7 +77,7 @@ def start(profile: Profile, asked: Asked, place: Place) -> tuple[AgentPlan, tupl
     model = rules.model or (asked.credential.model if asked.credential is not None else None)
     fields = _fields(asked, place, model)
     parts = _parts(profile, asked, place, fields)
-    words = _command_line(profile, asked)
+    words = _command_line(profile, asked.tty, asked.native)
     named = fill_words(profile.model, fields) if model else ()
     args = (*(word for part in parts for word in part.words), *named, *_own_limits(profile, rules), *rules.args)
     files = merge(file for part in parts for file in part.files)
@@ -86,6 +86,7 @@ def start(profile: Profile, asked: Asked, place: Place) -> tuple[AgentPlan, tupl
         argv=(*place.entry, *fill_words(words, fields, args)),
         prompt=asked.prompt,
         tty=asked.tty,
+        args=args,
         version=place.version,
         digest=place.digest,
         mode=rules.mode,
@@ -109,6 +110,26 @@ def start(profile: Profile, asked: Asked, place: Place) -> tuple[AgentPlan, tupl
         idle_s=rules.idle_s,
     )
     return plan, tuple(dict.fromkeys(note for part in parts for note in part.notes))
+
+
+def resumed(profile: Profile, earlier: AgentPlan, prompt: str | None, tty: bool, native: Native, place: Place) -> AgentPlan:
+    """The same agent, told and held to the same, that goes on with its own session.
+
+    Raises:
+        UsageError: it cannot go on with one.
+    """
+    fields = {"session": native.session, "home": place.home} | ({"prompt": prompt} if prompt is not None else {})
+    return replace(
+        earlier,
+        argv=(*place.entry, *fill_words(_command_line(profile, tty, native), fields, earlier.args)),
+        prompt=prompt,
+        tty=tty,
+        native=native,
+        version=place.version,
+        digest=place.digest,
+        mounts=place.mounts,
+        dialect=profile.dialect if not tty else "text",
+    )
 
 
 def choose_credential(profile: Profile, named: Iterable[str], environ: Mapping[str, str], by_user: bool) -> Credential | None:
@@ -203,15 +224,15 @@ def _fields(asked: Asked, place: Place, model: str | None) -> Mapping[str, str]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def _command_line(profile: Profile, asked: Asked) -> tuple[str, ...]:
-    if asked.native is not None:
-        words = profile.resume_interactive if asked.tty else profile.resume
+def _command_line(profile: Profile, tty: bool, native: Native | None) -> tuple[str, ...]:
+    if native is not None:
+        words = profile.resume_interactive if tty else profile.resume
         if not words:
             raise UsageError(f"agent {profile.name!r} cannot go on with an earlier session", remedy="run it again with a prompt of its own")
         return words
-    if asked.tty and not profile.interactive and profile.headless:
+    if tty and not profile.interactive and profile.headless:
         raise UsageError(f"agent {profile.name!r} has no interactive form", remedy="leave --interactive out and give a prompt")
-    return profile.interactive if asked.tty else profile.headless
+    return profile.interactive if tty else profile.headless
 
 
 def _own_limits(profile: Profile, rules: AgentRules) -> tuple[str, ...]:

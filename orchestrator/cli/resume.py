@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.common import finish_interrupted, here, json_option, paths
+from orchestrator.cli.common import finish_interrupted, json_option, paths
 from orchestrator.cli.run import carry_out, read_prompt
 from orchestrator.errors import NotFound, UsageError
 
@@ -35,10 +35,11 @@ def resume_command(
 ) -> int:
     """Go on where the agent of RUN stopped: its own session, on top of its result, at the same path.
 
-    PROMPT is what it is told next. The new run has its own id, branch and report.
+    PROMPT is what it is told next. The new run has its own id, branch and report; all else is as the first one was planned: network,
+    limits, credentials, checks, what the agent is told not to do.
     """
-    from orchestrator.report.progress import Progress, warn
-    from orchestrator.run.planning import Asked, prepare
+    from orchestrator.report.progress import Progress
+    from orchestrator.run.resume import Next, go_on
     from orchestrator.run.terminal import require_terminal
 
     if prompt_file is not None:
@@ -51,17 +52,13 @@ def resume_command(
         require_terminal()
     progress = Progress(quiet)
     finish_interrupted(quiet)
-    native, flags = _earlier(run)
-    flags |= {"prompt": prompt} if prompt is not None else {}
-    flags |= {"tty": True} if interactive else {}
-    prepared = prepare(Asked(None, (), flags, here(), native), paths(), os.environ, progress)
-    for warning in prepared.warnings if not quiet else ():
-        warn(warning)
+    native, plan, commit = _earlier(run)
+    prepared = go_on(plan, Next(native, prompt, interactive, commit), paths(), os.environ, progress)
     return carry_out(prepared, progress, as_json, stream, quiet)
 
 
-def _earlier(run: str) -> tuple[Native, dict[str, object]]:
-    """The session of a run's agent, and the flags that a run going on with it has.
+def _earlier(run: str) -> tuple[Native, Plan, str | None]:
+    """The session of a run's agent, what that run was planned as, and the commit that it came to.
 
     Raises:
         NotFound: there is no report, no session, or no result that this repository still has.
@@ -88,7 +85,7 @@ def _earlier(run: str) -> tuple[Native, dict[str, object]]:
     if plan.repo.kind != "path":
         message = f"the result of run {folder.id} is a bundle, for its repository is remote"
         raise NotFound(message, remedy=f"clone it, git fetch {folder.run}/result.bundle, and run the task in the clone")
-    return Native(folder.id, session), _flags(plan, _commit(report))
+    return Native(folder.id, session), plan, _commit(report)
 
 
 def _commit(report: dict[str, Any]) -> str | None:
@@ -96,31 +93,3 @@ def _commit(report: dict[str, Any]) -> str | None:
     result = report.get("result")
     found = (result.get("commit") if isinstance(result, dict) else None) or report.get("base_commit")
     return found if isinstance(found, str) and _COMMIT.fullmatch(found) else None
-
-
-def _flags(plan: Plan, commit: str | None) -> dict[str, object]:
-    secrets = [f"{one.name}={one.source}" for one in plan.secrets if "agent" in one.phases]
-    flags: dict[str, object] = {
-        "repo": plan.repo.location,
-        "ref": commit,
-        "agent": plan.agent.profile,
-        "backend": plan.backend,
-        "name": plan.task,
-        "model": plan.agent.model,
-        "secrets": secrets,
-        "secret_hosts": _bindings(plan),
-    }
-    return {name: value for name, value in flags.items() if value}
-
-
-def _bindings(plan: Plan) -> list[str]:
-    """As the first run was told: base addresses come before plain hosts."""
-    from orchestrator.secrets.bindings import KNOWN
-
-    gateways = {one.host if one.port == 443 else f"{one.host}:{one.port}": one.base_path for one in plan.network.gateways}
-    return [
-        f"{secret.name}={host}{gateways.get(host, '')}"
-        for secret in plan.secrets
-        for host in secret.hosts
-        if "agent" in secret.phases and host not in (KNOWN[secret.name].hosts if secret.name in KNOWN else ())
-    ]

@@ -195,7 +195,7 @@ def test_resume(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None
     """A second run goes on with the agent's own session, on top of the first one's result."""
     ready(local, kind, test_cache)
     work = ({"shell": "echo one > one.txt"}, {"say": "first"}, {"shell": "cat one.txt > two.txt"}, {"say": "second"})
-    first = run_agent(here, kind, script(*work))
+    first = run_agent(here, kind, script(*work), "--max-turns", "50", "--deny-host", "evil.example.net", "--check", "test -f one.txt")
     assert first.done.code == 0, first.done.errors
     sessions = first.folder / "sessions"
     kept = [path for path in sessions.rglob("*") if path.is_file()]
@@ -207,6 +207,11 @@ def test_resume(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None
     assert (report["agent"]["session"], report["agent"]["native"]) == (first.report["agent"]["session"], first.report["id"])
     assert [file["path"] for file in report["result"]["changed_files"]] == ["two.txt"]
     assert git("show", f"{report['result']['branch']}:two.txt", cwd=here.cwd) == "one\n"
+    plans = [json.loads((Path(one["folder"]) / "plan.json").read_bytes()) for one in (first.report, report)]
+    same = ("network", "limits", "secrets", "checks", "docker", "sandbox", "env", "setup", "verify", "image")
+    assert [plans[1][member] for member in same] == [plans[0][member] for member in same]
+    own = ("files", "env", "deny", "grants", "mode", "max_turns", "args", "mounts", "project_files")
+    assert [plans[1]["agent"][member] for member in own] == [plans[0]["agent"][member] for member in own]
     assert git("rev-parse", f"{report['result']['branch']}~1", cwd=here.cwd).strip() == first.report["result"]["commit"]
 
 

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.cli.resume import _bindings, _earlier
+from orchestrator.cli.resume import _earlier
 from orchestrator.config.document import read_document
 from orchestrator.config.layers import Source, resolve
 from orchestrator.errors import AienvError, NotFound
 from orchestrator.model.agent import Native
 from orchestrator.model.codec import canonical_json
-from orchestrator.model.network import Gateway, SecretPlan
 from orchestrator.model.plan import Plan
 from tests.unit.test_policy import plan as whole_plan
 
@@ -45,11 +44,7 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_a_run_goes_on_with() -> None:
     """The folder's own name is the run's, whatever the report says."""
-    native, flags = _earlier(RUN)
-    assert native == Native(RUN, "ses_1.a:b-c")
-    assert flags == {
-        "repo": "/src/app", "ref": COMMIT, "agent": "claude", "backend": "docker", "name": plan().task, "model": "m1",
-    }  # fmt: skip
+    assert _earlier(RUN) == (Native(RUN, "ses_1.a:b-c"), plan(), COMMIT)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +59,7 @@ def test_without_a_proper_commit(run_folder: Path, result: object) -> None:
     """An empty one means where the run began; one that is none is left."""
     (run_folder / "report.json").write_bytes(canonical_json(REPORT | {"result": result}))
     named = isinstance(result, dict) and "commit" in result
-    assert _earlier(RUN)[1].get("ref") == (None if named else "b" * 40)
+    assert _earlier(RUN)[2] == (None if named else "b" * 40)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +123,12 @@ def test_any_json_is_read_or_refused(run_folder: Path, member: str, value: objec
     whole = json.loads(canonical_json(plan()))
     (run_folder / "plan.json").write_text(json.dumps(whole | {of_plan: broken} if both else whole))
     try:
-        native, flags = _earlier(RUN)
+        native, found, commit = _earlier(RUN)
     except AienvError:
         return
     assert native.run == RUN
-    assert all(isinstance(item, str) for flag in flags.values() for item in (flag if isinstance(flag, list) else [flag]))
+    assert isinstance(found, Plan)
+    assert commit is None or set(commit) <= set("0123456789abcdef")
 
 
 def test_a_number_of_any_size_in_the_limits(run_folder: Path) -> None:
@@ -141,16 +137,3 @@ def test_a_number_of_any_size_in_the_limits(run_folder: Path) -> None:
     (run_folder / "plan.json").write_text(json.dumps(whole))
     with pytest.raises(NotFound):
         _earlier(RUN)
-
-
-def test_bindings_as_the_first_run_was_told() -> None:
-    """Hosts of the table are not repeated; a base address is put back; other phases stay out."""
-    secrets = (
-        SecretPlan("ANTHROPIC_API_KEY", "env://ANTHROPIC_API_KEY", ("api.anthropic.com",), ("agent",)),
-        SecretPlan("OPENAI_API_KEY", "env://OPENAI_API_KEY", ("llm.example.org:8443",), ("agent", "check")),
-        SecretPlan("OWN", "file:///k", ("a.example.org", "*.b.example.org"), ("agent",)),
-        SecretPlan("SETUP", "env://SETUP", ("c.example.org",), ("setup",)),
-    )
-    gateway = Gateway("openai", "llm.example.org", 8443, "/v1", (("OPENAI_BASE_URL", ""),))
-    found = replace(plan(), secrets=secrets, network=replace(plan().network, gateways=(gateway,)))
-    assert _bindings(found) == ["OPENAI_API_KEY=llm.example.org:8443/v1", "OWN=a.example.org", "OWN=*.b.example.org"]
