@@ -14,6 +14,10 @@ from tests.engine import CannotHave, Engine
 NO_ENGINE = "unix:///nonexistent/engine.sock"
 BACKENDS = [pytest.param("local", marks=pytest.mark.bwrap), pytest.param("docker", marks=pytest.mark.docker)]
 
+# For what takes long and differs little: quick on one backend, a slow test on the other.
+QUICK_ON_LOCAL = [pytest.param("local", marks=pytest.mark.bwrap), pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow])]
+QUICK_ON_DOCKER = [pytest.param("local", marks=[pytest.mark.bwrap, pytest.mark.slow]), pytest.param("docker", marks=pytest.mark.docker)]
+
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:

@@ -97,7 +97,7 @@ REFUSED = script(
 )
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "opencode", *slow("gemini", "qwen")], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", "codex", *slow("opencode", "gemini", "qwen")], indirect=True)
 def test_denied(kind: Kind, product: Aienv, online: Aienv, test_cache: Path) -> None:
     """Secret files and denied commands are refused by the hook, in words that the model reads; a host is refused by the broker; the rest of
     the work goes on."""
@@ -153,7 +153,7 @@ ACTS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["claude", "codex", "opencode", "gemini", "pi"], indirect=True)
+@pytest.mark.parametrize("kind", ["claude", "codex", "opencode", *slow("gemini"), "pi"], indirect=True)
 def test_a_hostile_clone(kind: Kind, local: Aienv, here: Aienv, test_cache: Path) -> None:
     """Hooks, servers and plugins of the repository do not act; their files come out as they went in, and the notes name them."""
     ready(local, kind, test_cache)

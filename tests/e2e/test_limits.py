@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import QUICK_ON_LOCAL
 from tests.e2e.product import Aienv, branches, end, git
 from tests.e2e.test_users import ordinary
 
@@ -71,6 +72,7 @@ def files_of(product: Aienv, report: Any) -> dict[str, int]:
 # --- the workspace ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("product", QUICK_ON_LOCAL, indirect=True)
 def test_a_workspace_that_fills_up(product: Aienv) -> None:
     """Several files that are each allowed: stopped, and every byte that was written is in the result."""
     script = "echo first > first; i=0; while :; do " + WRITE.format(size=4 * MIB, name="big$i") + "; i=$((i+1)); sleep 0.05; done"
@@ -186,6 +188,7 @@ HOGS = {
 
 
 @pytest.mark.parametrize("hog", HOGS)
+@pytest.mark.parametrize("product", QUICK_ON_LOCAL, indirect=True)
 def test_a_memory_hog(product: Aienv, hog: str) -> None:
     """However memory is taken, more than the limit cannot be held; this machine keeps its own."""
     before = available()
@@ -231,6 +234,7 @@ def test_open_files(product: Aienv) -> None:
 # --- output -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("product", QUICK_ON_LOCAL, indirect=True)
 def test_a_flood_of_output(product: Aienv) -> None:
     """All of it passes through; of the log the beginning and the end are kept, and a note says so."""
     script = "echo BEGIN; head -c 6000000 /dev/zero | tr '\\0' x; echo; echo END"

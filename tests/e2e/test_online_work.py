@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import QUICK_ON_DOCKER
 from tests.e2e.online import allow
 from tests.e2e.product import Aienv, commit, git, make_repository
 from tests.internet import Internet
@@ -162,6 +163,7 @@ def apt_source() -> str:
     return next((source for source in sorted(sources) if "-updates" in source), "")
 
 
+@pytest.mark.parametrize("product", QUICK_ON_DOCKER, indirect=True)
 def test_package_managers(product: Aienv, workshop: Path, tmp_path: Path) -> None:
     """pip, npm, npx and apt with the registries of this machine, allowed by their presets alone."""
     if not registry_answers(tmp_path):
@@ -172,6 +174,7 @@ def test_package_managers(product: Aienv, workshop: Path, tmp_path: Path) -> Non
     assert sum(code == 0 for code, _ in ended.values()) >= 3
 
 
+@pytest.mark.parametrize("product", QUICK_ON_DOCKER, indirect=True)
 def test_web_clients(product: Aienv, internet: Internet, workshop: Path) -> None:
     """curl, wget, Python, pip, git, Node, Java, web sockets and event streams; and servers of one's own on loopback."""
     (internet.files / "simple" / "tiny").mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import QUICK_ON_DOCKER
 from tests.e2e.product import Aienv, commit, git, make_repository
 
 
@@ -79,6 +80,7 @@ def workshop(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "workshop", FILES)
 
 
+@pytest.mark.parametrize("product", QUICK_ON_DOCKER, indirect=True)
 def test_ordinary_work(product: Aienv, workshop: Path) -> None:
     """All of the table in one run, each entry in a clone of its own; what failed is named with its last words."""
     lines = ["cd /workspaces/workshop", "git config -f /tmp/gitconfig advice.detachedHead false"]
