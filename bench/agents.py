@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.e2e.agents import BY_NAME, HELLO, installed, run_agent, scripted_model  # noqa: E402
-from tests.e2e.product import Aienv, make_repository  # noqa: E402
-from tests.engine import cache_dir  # noqa: E402
-from tests.internet import running  # noqa: E402
+from tests.e2e.agents import BY_NAME, HELLO, installed, run_agent, scripted_model
+from tests.e2e.product import Aienv, make_repository
+from tests.engine import cache_dir
+from tests.internet import running
 
 
 def main() -> None:
