@@ -4,7 +4,6 @@ Each program is installed by the product itself, and talks to a scripted model t
 do is one test. claude, codex, opencode, gemini and pi run always; the others, and what takes long, are slow tests.
 """
 
-import base64
 import json
 import stat
 import time
@@ -264,7 +263,7 @@ def test_a_server_in_a_container(
     """The user's own MCP server runs as a container, through the guard, with the image that the configuration names and no other."""
     ready(aienv, kind, test_cache)
     name = engines.image(engine_with_base, "base")
-    one_line = f"exec(__import__('base64').b64decode('{base64.b64encode(SERVER.encode()).decode()}'))"
+    one_line = f"exec({SERVER!r})"  # a text of one line
     config = {"mcpServers": {"pg": {"command": "docker", "args": ["run", "-i", "--rm", name, "python3", "-u", "-c", one_line]}}}
     (tmp_path / "mcp.json").write_text(json.dumps(config))
     online = replace(

@@ -120,7 +120,10 @@ def test_ci_notices_a_wrong_exit_code(product: Aienv, command: str, scratch: Pat
     assert "expected 1" in done.errors
 
 
-@pytest.mark.parametrize("example", sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()))
+MANIFESTS = "agents"  # no tasks: tests/e2e/test_own_agents.py has them
+
+
+@pytest.mark.parametrize("example", sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir() and folder.name != MANIFESTS))
 def test_every_example_is_whole(example: str) -> None:
     """A page, a script that can be started, and a task file."""
     folder = EXAMPLES / example

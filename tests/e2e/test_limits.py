@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import QUICK_ON_LOCAL
+from tests.e2e.conftest import QUICK_ON_DOCKER, QUICK_ON_LOCAL
 from tests.e2e.product import Aienv, branches, end, git
 from tests.e2e.test_users import ordinary
 
@@ -117,6 +117,7 @@ def test_files_that_are_deleted_while_open(product: Aienv) -> None:
     is_stopped_by(report, "in deleted files that are still open, limit 32.0 MiB (--disk)")
 
 
+@pytest.mark.parametrize("product", QUICK_ON_DOCKER, indirect=True)
 def test_a_writer_that_ignores_the_request_to_stop(product: Aienv) -> None:
     """It goes on writing in its grace, so its grace is over: far less than the ten seconds that it has."""
     script = "trap '' TERM; i=0; while :; do " + WRITE.format(size=8 * MIB, name="big$i") + "; i=$((i+1)); sleep 0.1; done"

@@ -377,5 +377,5 @@ DOTFILES = [
 
 CASES = (*DOTFILES, *PLAIN, *USERS, *ENVIRONMENT, *LIFE, *WHERE, *RUNNING, *EXEC, *BUILD, *FEATURES, *COMPOSE)
 QUICK = frozenset([
-    "hooks-after-restart", "both-users", "uid-changed-dockerfile", "mount-texts", "compose-feature-entrypoint",
+    "hooks-after-restart", "both-users", "mount-texts",
 ])  # fmt: skip

@@ -96,6 +96,7 @@ def test_nothing_of_a_build_stays(any_engine: Engine, project: Path) -> None:
         assert not [row for row in user.images() if any("findings-" in tag for tag in row["RepoTags"] or ())]
 
 
+@pytest.mark.parametrize("any_engine", [pytest.param("20.10", marks=pytest.mark.slow), "26.1"], indirect=True)
 def test_what_a_user_makes_of_an_image_is_the_users(any_engine: Engine, project: Path) -> None:
     """An image's labels are its containers' and its children's: they say nothing about whose those are."""
     name = engines.image(any_engine, "busybox")

@@ -46,6 +46,7 @@ def proved(engine: Engine, script: str, *arguments: str) -> None:
     assert "FAIL" not in done.stdout
 
 
+@pytest.mark.parametrize("any_engine", ["20.10", pytest.param("26.1", marks=pytest.mark.slow)], indirect=True)
 def test_base_image(any_engine: Engine) -> None:
     """It is what its README says, and the default of a task that names none."""
     name = engines.image(any_engine, "base")
