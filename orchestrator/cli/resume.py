@@ -67,14 +67,16 @@ def _earlier(run: str) -> tuple[Native, Plan, str | None]:
     from orchestrator.model.codec import from_plain
     from orchestrator.model.plan import Plan
     from orchestrator.run.agent import session_of
-    from orchestrator.run.folder import SESSIONS_FOLDER, find
+    from orchestrator.run.folder import SESSIONS_FOLDER, find, is_owned
 
     folder = find(paths(), run)
     try:
         report = json.loads(folder.report.read_bytes())
         plan = from_plain(Plan, json.loads(folder.plan.read_bytes()))
     except (OSError, ValueError, RecursionError) as problem:
-        raise NotFound(f"run {folder.id} has no report that can be read", remedy="aienv ps --all lists the runs") from problem
+        busy = is_owned(folder)
+        remedy = "it is at work or being finished: try again when aienv ps no longer shows it" if busy else "aienv ps --all lists the runs"
+        raise NotFound(f"run {folder.id} has no report that can be read", remedy=remedy) from problem
     report = report if isinstance(report, dict) else {}
     session = session_of(report)
     if session is None or not (folder.run / SESSIONS_FOLDER).is_dir():
