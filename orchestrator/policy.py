@@ -19,7 +19,7 @@ from orchestrator.egress.standins import split_bound
 from orchestrator.errors import PolicyRefused
 from orchestrator.model.agent import AGENTS_INSIDE, FILES_INSIDE
 from orchestrator.model.devcontainer import INSIDE_HOME, INSIDE_NAME
-from orchestrator.model.network import PHASES, NetRule, Phase
+from orchestrator.model.network import AGENT_ORIGIN, PHASES, NetRule, Phase
 from orchestrator.model.plan import AgentText, Plan
 from orchestrator.model.task import Limits
 from orchestrator.sandbox.argv import HOME
@@ -233,7 +233,7 @@ def _network_rules(plan: Plan, settings: Settings) -> Iterable[Violation]:
     for rule in network.allow:
         if rule.origin in implied and _as_implied(rule):
             continue
-        if rule.origin == f"agent {plan.agent.profile}" and _chosen_by_user(settings) and _as_brought(plan, rule):
+        if rule.origin == f"{AGENT_ORIGIN}{plan.agent.profile}" and _chosen_by_user(settings) and _as_brought(plan, rule):
             continue
         named = re.match(r"preset ([a-z]+)(:|$)", rule.origin)
         if (named is None or named[1] not in presets) and (rule.private or rule_text(rule) not in allowed):

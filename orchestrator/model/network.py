@@ -13,6 +13,8 @@ PROXY_PORT = 3128  # absolute-form HTTP and CONNECT
 GATEWAY_PORT = 3129  # reverse proxy: /<service>/... goes to the service's own host
 SSH_SOCKET = "/run/ssh-agent.sock"
 
+AGENT_ORIGIN = "agent "  # of a rule that comes with an agent: its name follows
+
 
 @dataclass(frozen=True, slots=True)
 class NetRule:

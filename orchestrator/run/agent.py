@@ -8,7 +8,7 @@ from orchestrator.agents.command import plan_command
 from orchestrator.config.layers import REPOSITORY_LAYERS, Settings
 from orchestrator.egress.hosts import canonical_host
 from orchestrator.egress.rules import Ask, decide, parse_rule
-from orchestrator.errors import ConfigError, PolicyRefused, UsageError
+from orchestrator.errors import ConfigError, UsageError
 from orchestrator.launcher.command import TOOLBOX
 from orchestrator.model.agent import Credential, McpServer, Native, Profile
 from orchestrator.model.devcontainer import UserPlan
@@ -18,6 +18,7 @@ from orchestrator.model.paths import Paths
 from orchestrator.model.plan import AgentPlan, BackendName
 from orchestrator.model.task import TaskSpec
 from orchestrator.report.progress import Progress
+from orchestrator.run.netplan import refuse
 from orchestrator.secrets.bindings import KNOWN, parse_binding
 
 MAX_CONFIG_BYTES = 1 << 20
@@ -67,11 +68,6 @@ def choose_agent(task: TaskSpec, settings: Settings, environ: Mapping[str, str],
     return ChosenAgent(task, profile, credential, servers, hosts, warnings)
 
 
-def agent_origin(name: str) -> str:
-    """Of the network rules that come with an agent."""
-    return f"agent {name}"
-
-
 def _hosts(profile: Profile, credential: Credential | None, task: TaskSpec) -> tuple[str, ...]:
     found = [*profile.hosts]
     if credential is not None:
@@ -92,9 +88,7 @@ def _servers(
     home = Path(environ.get("HOME") or "/nonexistent")
     found = read([(path, _content(path, home)) for path in task.work.mcp], project)
     carried = carry(found.servers, secrets)
-    if carried.problems:
-        messages, remedies = zip(*carried.problems, strict=True)
-        raise PolicyRefused("; ".join(messages), remedy="; ".join(dict.fromkeys(remedies)))
+    refuse(carried.problems)
     return carried.servers, found.warnings
 
 
@@ -200,9 +194,7 @@ def _refuse_unreachable(chosen: ChosenAgent, around: Around) -> None:
     if mode not in ("guarded", "full"):
         needy = [server.name for server in chosen.servers if server.kind == "docker"]
         problems += [(f"MCP server {name!r} is a container, and docker is {mode}", "--docker guarded") for name in needy]
-    if problems:
-        messages, remedies = zip(*problems, strict=True)
-        raise PolicyRefused("; ".join(messages), remedy="; ".join(dict.fromkeys(remedies)))
+    refuse(problems)
 
 
 def session_of(report: Mapping[str, object]) -> str | None:

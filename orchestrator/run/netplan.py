@@ -1,6 +1,6 @@
 """What may leave, resolved: rules, presets, credentials and their hosts become one ``NetworkPlan``. The values stay where they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,5 +105,14 @@ def _refuse_useless(network: NetworkPlan, secrets: tuple[SecretPlan, ...], task:
     problems = brokering_problems(network, secrets)
     if network.mode == "none" and (task.git != GitRules()):
         problems.append(("git needs the network, whose mode is none", "--network allowlist"))
+    refuse(problems)
+
+
+def refuse(problems: Sequence[tuple[str, str]]) -> None:
+    """Stop here when there are problems, as (message, remedy).
+
+    Raises:
+        PolicyRefused: names each of them.
+    """
     if problems:
         raise PolicyRefused("; ".join(problem for problem, _ in problems), remedy="; ".join(dict.fromkeys(way for _, way in problems)))

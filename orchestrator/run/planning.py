@@ -15,6 +15,7 @@ from orchestrator.errors import BackendUnavailable, NotFound
 from orchestrator.model.agent import Native
 from orchestrator.model.codec import digest
 from orchestrator.model.guard import GuardPlan
+from orchestrator.model.network import AGENT_ORIGIN
 from orchestrator.model.paths import Paths
 from orchestrator.model.plan import BackendName, Plan
 from orchestrator.model.task import EnvironmentChoice, TaskSpec
@@ -27,7 +28,7 @@ from orchestrator.repos.local import git_dir_of
 from orchestrator.repos.mirror import Mirror
 from orchestrator.repos.resolve import Resolved, resolve
 from orchestrator.repos.source import parse_source
-from orchestrator.run.agent import Around, agent_origin, choose_agent, hook_python, installer, plan_agent
+from orchestrator.run.agent import Around, choose_agent, hook_python, installer, plan_agent
 from orchestrator.run.interrupts import Interrupts
 from orchestrator.run.netplan import choose_network
 from orchestrator.sandbox.argv import USER
@@ -104,7 +105,7 @@ def prepare(asked: Asked, paths: Paths, environ: Mapping[str, str], progress: Pr
         with progress.phase("devcontainer", ""), signals.installed(), signals.abortable():  # a build may take long, and leaves nothing then
             taken = devcontainer.take(task, chosen.backend, paths, environ, progress)
             image, task = taken.image, with_docker(task, taken.wants_docker)
-    brought = tuple((rule, agent_origin(task.agent)) for rule in chosen_agent.hosts)
+    brought = tuple((rule, f"{AGENT_ORIGIN}{task.agent}") for rule in chosen_agent.hosts)
     chosen_network = choose_network(task, environ, Path(environ.get("HOME") or "/nonexistent"), asked.cwd, brought)
     changes = capture(source) if task.with_changes else None
     uid, gid = _user(chosen.facts.name)

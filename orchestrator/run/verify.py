@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from orchestrator.egress.rules import hosts_to_inspect
 from orchestrator.errors import AienvError, EnvironmentFailed, Interrupted
-from orchestrator.model.network import NetworkPlan
+from orchestrator.model.network import AGENT_ORIGIN, NetworkPlan
 from orchestrator.model.plan import AgentPlan, Plan
 from orchestrator.model.record import Harvest, Outcome, Status, Verified
 from orchestrator.model.report import RunRecord
@@ -18,7 +18,6 @@ from orchestrator.model.task import Output
 TASK_NAME_LENGTH = 63
 TIME_IS_OVER = 124  # as of a check
 TAIL_BYTES = 4096  # as of a check
-AGENT_ORIGIN = "agent "  # of the network rules that come with an agent
 
 
 def checks_as_verification(plan: Plan) -> Plan:
