@@ -276,12 +276,13 @@ def _listed(workspace: Path, first: set[str] | None) -> tuple[list[str], dict[st
         if not below:
             folders[:] = [name for name in folders if name != ".git" and (first is None or name in first)]
             others = [name for name in others if first is None or name in first]
-        for name in (*folders, *others):
-            path = f"{below}/{name}" if below else name
-            if os.path.islink(workspace / path):
-                links[path] = os.readlink(workspace / path)
-            elif name in others:
-                files.append(path)
+        for names, are_files in ((folders, False), (others, True)):
+            for name in names:
+                path = f"{below}/{name}" if below else name
+                if os.path.islink(f"{folder}/{name}"):
+                    links[path] = os.readlink(f"{folder}/{name}")
+                elif are_files:
+                    files.append(path)
     return files, links
 
 
