@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.agents.command import plan_command
 from orchestrator.config.layers import REPOSITORY_LAYERS, Settings
@@ -20,6 +21,9 @@ from orchestrator.model.task import TaskSpec
 from orchestrator.report.progress import Progress
 from orchestrator.run.netplan import refuse
 from orchestrator.secrets.bindings import KNOWN, parse_binding
+
+if TYPE_CHECKING:
+    from orchestrator.agents.install import Installed
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -103,7 +107,7 @@ def _content(path: str, home: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What of a plan the agent's part depends on. ``install``: gives (entry, mounts, version, digest) for a profile."""
+    """What of a plan the agent's part depends on. ``install``: gives a profile's program."""
 
     backend: BackendName
     network: NetworkPlan
@@ -111,7 +115,7 @@ class Around:
     user: UserPlan
     workspace: str
     python: str
-    install: Callable[[Profile], tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]]
+    install: Callable[[Profile], "Installed"]
 
 
 def plan_agent(chosen: ChosenAgent, around: Around, native: Native | None) -> tuple[AgentPlan, tuple[str, ...]]:
@@ -130,24 +134,22 @@ def plan_agent(chosen: ChosenAgent, around: Around, native: Native | None) -> tu
 
     _refuse_unreachable(chosen, around)
     base_url, service_url = _addresses(chosen.credential, around.network)
-    entry, mounts, version, digest = around.install(profile)
-    home, workspace = around.user.home, around.workspace
-    place = start.Place(entry, mounts, version, digest, around.python, home, workspace, base_url, service_url)
+    program, home, workspace = around.install(profile), around.user.home, around.workspace
+    place = start.Place(
+        program.entry, program.mounts, program.version, program.digest, around.python, home, workspace, base_url, service_url
+    )
     asked = start.Asked(task.prompt, task.tty, task.work, chosen.credential, chosen.servers, native, chosen.hosts)
     plan, notes = start.start(profile, asked, place)
     return plan, (*chosen.warnings, *notes)
 
 
-def installer(paths: Paths, environ: Mapping[str, str], progress: Progress, backend: BackendName) -> Callable[
-    [Profile], tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]
-]:  # fmt: skip
+def installer(paths: Paths, environ: Mapping[str, str], progress: Progress, backend: BackendName) -> Callable[[Profile], "Installed"]:
     """Fetches a program when it is missing."""
 
-    def install(profile: Profile) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]:
+    def install(profile: Profile) -> "Installed":
         from orchestrator.agents.install import ensure
 
-        found = ensure(profile, paths.cache, environ, progress.say, "container" if backend == "docker" else "host")
-        return found.entry, found.mounts, found.version, found.digest
+        return ensure(profile, paths.cache, environ, progress.say, "container" if backend == "docker" else "host")
 
     return install
 

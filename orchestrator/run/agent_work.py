@@ -42,7 +42,7 @@ class Agent:
     def finish(self, outcome: Outcome) -> tuple[Outcome, AgentRecord]:
         """The outcome, with what the agent itself said about it."""
         record = described(self.context.plan.agent)
-        if not hasattr(self.sink, "finish"):
+        if self.context.plan.agent.dialect == "text":
             return outcome, record
         from orchestrator.agents.events import judge
         from orchestrator.run.agent_output import AgentSink

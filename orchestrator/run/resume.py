@@ -41,9 +41,10 @@ def go_on(earlier: Plan, following: Next, paths: Paths, environ: Mapping[str, st
     if following.commit is not None and found.commit != following.commit:
         raise NotFound(f"the result {following.commit} is not in {earlier.repo.location} any more", remedy="run the task again: aienv run")
     profile = own.find(earlier.agent.profile, environ, PROFILES)
-    entry, mounts, version, program = installer(paths, environ, progress, earlier.backend)(profile)
+    program = installer(paths, environ, progress, earlier.backend)(profile)
     user = earlier.devcontainer.user if earlier.devcontainer is not None else USER
-    place = Place(entry, mounts, version, program, hook_python(earlier.backend), user.home, earlier.workspace)
+    python = hook_python(earlier.backend)
+    place = Place(program.entry, program.mounts, program.version, program.digest, python, user.home, earlier.workspace)
     repo = found.plan(changes=None, submodules=earlier.repo.submodules, lfs=earlier.repo.lfs)
     plan = replace(
         earlier,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.install import Installed
 from orchestrator.config.document import read_document
 from orchestrator.config.layers import Layer, Settings, Source, resolve
 from orchestrator.config.task import task_from
@@ -105,10 +106,10 @@ PLAIN = task_from(have(flags="command: [make]"), need_agent=False)
 def around(**network: Any) -> Around:
     """A network without rules, but for what is given."""
     plan = choose_network(PLAIN, {}, Path("/nonexistent"), Path("/nonexistent")).network
-    installed = (("/opt/aienv-agents/claude/claude",), (("/c", "/opt/aienv-agents/claude"),), "1", "sha256:0")
+    entry, mounts = ("/opt/aienv-agents/claude/claude",), (("/c", "/opt/aienv-agents/claude"),)
 
-    def install(profile: Profile) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]:
-        return installed
+    def install(profile: Profile) -> Installed:
+        return Installed(Path("/c"), entry, mounts, "1", "sha256:0")
 
     user = UserPlan("agent", "/home/agent", "/bin/sh")
     return Around("local", replace(plan, **network), None, user, "/workspaces/app", "/usr/bin/python3", install)
